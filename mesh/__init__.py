@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ground floor: words that every room shares. Standard library only; may import no other room."""
