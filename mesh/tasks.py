@@ -25,7 +25,7 @@ class PartReturned(MeshError):
         self.name = name
 
 
-class _Stopped(Exception):  # noqa: N818  it is a signal, not an error
+class _Stopped(Exception):
     """Raised inside the group to end it in good order."""
 
 
