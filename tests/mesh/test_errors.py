@@ -29,7 +29,6 @@ def test_field_and_retry_are_facts() -> None:
 def test_the_family_is_whole_and_lower_case() -> None:
     kinds = [k for _, k in inspect.getmembers(errors, inspect.isclass) if issubclass(k, Exception)]
     assert all(issubclass(kind, MeshError) for kind in kinds)
-    assert all()
 
 
 def test_tables_have_no_double_entries() -> None:
