@@ -17,6 +17,7 @@ from mesh import paths, ports
 
 if TYPE_CHECKING:
     from mesh.node import Node
+
     from mesh.proxyconfig import ProxyConfig
 
 
@@ -88,10 +89,10 @@ class BootstrapInputs:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The object that ``to_json`` wrote. Raises ValueError, naming the field, for anything else."""
+        """The object that ``to_json`` wrote. Raises ValueError or TypeError, naming the field, for anything else."""
         data = json.loads(text)
         if not isinstance(data, dict):
-            raise ValueError("inputs: not a JSON object")
+            raise TypeError("inputs: not a JSON object")
         nested = {"ports": EnvoyPorts, "sockets": Sockets, "switches": Switches}
         known = _known(cls, data, "inputs")
         for name, kind in nested.items():
