@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the keys of token issuers come from: our development key on disk, a key set inline or behind a URL.
+
+Effects only; tokens are judged in ``tokens``. Source: spec/upstream.md 2.9, 13.2 (JWT_RULE).
+"""
+
+from __future__ import annotations
+
+import json
+
+import aiohttp
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from mesh import log
+from mesh.clock import Clock
+from mesh.errors import BadSetting
+from upstream import storage, tokens
+from upstream.auth import KeySource
+from upstream.options import AuthOptions, JwtRule
+
+KEY_FILE = "development-issuer-key.pem"
+FETCH_TIMEOUT = 5.0
+FRESH = 1200.0
+"""How long a fetched key set is used before it is fetched again, in seconds (peer: 20 minutes)."""
+RETRY = 10.0
+"""Not sooner than this after a failed fetch."""
+MAX_BYTES = 1 << 20
+
+_log = log.get("security")
+
+
+def development_key(state_dir: str) -> ec.EllipticCurvePrivateKey:
+    """The development issuer's key, made on first use. Raises BadSetting."""
+    path = storage.private_directory(state_dir, setting="--state-dir") / KEY_FILE
+    if not path.exists():
+        storage.write_new(path, tokens.new_development_key(), mode=storage.PRIVATE)
+    try:
+        return tokens.development_key(path.read_bytes())
+    except (OSError, ValueError) as error:
+        hint = f"remove {path} to have a new one made; tokens of the old one are then refused"
+        raise BadSetting("--state-dir", state_dir, f"{KEY_FILE}: {error}", hint=hint) from error
+
+
+def sources(options: AuthOptions, state_dir: str, clock: Clock) -> tuple[KeySource, ...]:
+    """One key source for each issuer that may be believed. Raises BadSetting."""
+    found: list[KeySource] = []
+    if options.rule is not None:
+        found.append(_source_of(options.rule, clock))
+    if options.development:
+        issuer = tokens.development_issuer(development_key(state_dir), options.audiences)
+        found.append(_constant(issuer))
+    return tuple(found)
+
+
+def _source_of(rule: JwtRule, clock: Clock) -> KeySource:
+    if not rule.jwks:
+        return FetchedKeys(rule, clock).issuer
+    try:
+        keys = tokens.keys_from_jwks(rule.jwks)
+    except ValueError as error:
+        raise BadSetting("JWT_RULE", rule.issuer, f"jwks {error}") from error
+    return _constant(tokens.Issuer(name=rule.issuer, audiences=rule.audiences, keys=keys))
+
+
+def _constant(issuer: tokens.Issuer) -> KeySource:
+    async def known() -> tokens.Issuer:
+        return issuer
+
+    return known
+
+
+class FetchedKeys:
+    """A key set behind ``jwksUri``, or where the issuer's OpenID configuration says."""
+
+    def __init__(self, rule: JwtRule, clock: Clock) -> None:
+        self._rule = rule
+        self._clock = clock
+        self._issuer: tokens.Issuer | None = None
+        self._next = 0.0
+
+    async def issuer(self) -> tokens.Issuer:
+        """The issuer with its newest keys; old keys serve on while new ones cannot be had."""
+        if self._clock.monotonic() >= self._next:
+            await self._refresh()
+        if self._issuer is None:
+            raise tokens.BadToken(f"the keys of {self._rule.issuer} cannot be had")
+        return self._issuer
+
+    async def _refresh(self) -> None:
+        self._next = self._clock.monotonic() + RETRY
+        try:
+            keys = tokens.keys_from_jwks(await self._fetch())
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            _log.warning("key set not fetched", issuer=self._rule.issuer, error=repr(error))
+            return
+        self._next = self._clock.monotonic() + FRESH
+        self._issuer = tokens.Issuer(
+            name=self._rule.issuer, audiences=self._rule.audiences, keys=keys
+        )
+
+    async def _fetch(self) -> str:
+        timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            uri = self._rule.jwks_uri or await self._discover(session)
+            return await _get(session, uri)
+
+    async def _discover(self, session: aiohttp.ClientSession) -> str:
+        where = self._rule.issuer.rstrip("/") + "/.well-known/openid-configuration"
+        document = json.loads(await _get(session, where))
+        if not isinstance(document, dict) or not isinstance(document.get("jwks_uri"), str):
+            raise ValueError("names no jwks_uri")  # noqa: TRY004  one error type for callers
+        return str(document["jwks_uri"])
+
+
+async def _get(session: aiohttp.ClientSession, uri: str) -> str:
+    async with session.get(uri, allow_redirects=False) as reply:
+        reply.raise_for_status()
+        body = await reply.content.read(MAX_BYTES)
+        return body.decode("utf-8")
