@@ -13,8 +13,7 @@ from enum import StrEnum
 
 from mesh import paths
 from mesh.identity import Identity
-
-PROXY_UID = 1337
+from mesh.ports import PROXY_UID
 
 
 class Mode(StrEnum):
@@ -126,7 +125,7 @@ class SecretOptions:
     """FILE_DEBOUNCE_DURATION in seconds."""
     file_deadline: float = 10.0
     """Seconds that a broken or missing file is tried again before its request fails."""
-    poll: float = 2.0
+    poll: float = 5.0
     """PILOT_CERT_POLL: seconds between looks at watched files, should a notification be missed; 0 is never."""
     crl: str = paths.CRL
     """Revocation list named in root secrets when it exists (PILOT_ENABLE_CA_CRL); empty is never."""
@@ -137,12 +136,10 @@ class SecretOptions:
     key_provider_fallback: bool = False
     identity_dir: str = ""
     """PILOT_IDENTITY_DIR: memory-backed parent for the stored identity; empty is never stored."""
-    identity_dir_on_disk: bool = False
-    """PILOT_IDENTITY_DIR_ON_DISK: accept a parent that is not memory-backed."""
+    identity_dir_trusted: bool = False
+    """PILOT_IDENTITY_DIR_TRUST: accept a parent on a disk, or one in which others may write."""
     allow_uids: frozenset[int] | None = None
     """PILOT_UDS_ALLOW: who may connect; None is anyone (``proxy_uids`` for the default)."""
-    always_renew: bool = True
-    """Renew also while no client is subscribed; False is the peer's way (PILOT_COMPAT=strict)."""
 
     @property
     def socket(self) -> str:

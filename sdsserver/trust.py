@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 _BLOCK = re.compile(
-    rb"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----\r?\n(?P<body>.*?)-----END (?P=kind)-----[^\n]*\n?", re.S
+    rb"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----\r?\n(?P<body>(?:(?!-----).)*)-----END (?P=kind)-----[^\n]*\n?",
+    re.S,
 )
 _CERTIFICATE = b"CERTIFICATE"
 

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counters of the secret part and their text. Pure. Names are the peer's; ours start with ``pilothouse_``.
+
+Source: spec/agent.md 7.10, 11.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sdsserver.protocol import Counts
+
+_SDS = '{type="sds"}'
+_CSR = '{request_type="csr"}'
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Written by the parts, read at a scrape."""
+
+    requests: int = 0
+    failed_requests: int = 0
+    retries: int = 0
+    latency_ms: float = 0.0
+    """Sum over all requests."""
+    file_secret_failures: int = 0
+    file_watcher_failures: int = 0
+    internal_errors: int = 0
+    streams: Counts = field(default_factory=Counts)
+    expiry: float | None = None
+    """NotAfter of the workload's certificate."""
+
+    def render(self, now: float) -> str:
+        """Prometheus text; as in the peer's, a counter appears with its first count."""
+        rows: list[tuple[str, str, str, float]] = [
+            ("istio_agent_num_outgoing_requests", "counter", _CSR, self.requests),
+            ("istio_agent_num_failed_outgoing_requests", "counter", _CSR, self.failed_requests),
+            ("istio_agent_num_outgoing_retries", "counter", _CSR, self.retries),
+            ("istio_agent_outgoing_latency", "counter", _CSR, self.latency_ms),
+            (
+                "istio_agent_num_file_secret_failures_total",
+                "counter",
+                "",
+                self.file_secret_failures,
+            ),
+            (
+                "istio_agent_num_file_watcher_failures_total",
+                "counter",
+                "",
+                self.file_watcher_failures,
+            ),
+            ("istio_agent_pilot_total_xds_internal_errors", "counter", "", self.internal_errors),
+            ("istio_agent_pilot_total_xds_rejects", "counter", _SDS, self.streams.rejects),
+            ("istio_agent_pilot_xds_expired_nonce", "counter", _SDS, self.streams.expired_nonces),
+        ]
+        if self.expiry is not None:
+            label = '{resource_name="default"}'
+            rows.append(("istio_agent_cert_expiry_seconds", "gauge", label, self.expiry - now))
+            rows.append(("pilothouse_served_cert_expiry_seconds", "gauge", "", self.expiry))
+        return "".join(
+            f"# TYPE {name} {kind}\n{name}{labels} {value:.17g}\n"
+            for name, kind, labels, value in rows
+            if value or kind == "gauge"
+        )
