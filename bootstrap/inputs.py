@@ -17,7 +17,6 @@ from mesh import paths, ports
 
 if TYPE_CHECKING:
     from mesh.node import Node
-
     from mesh.proxyconfig import ProxyConfig
 
 

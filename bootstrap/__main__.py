@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The child: inputs on stdin, files written whole or not at all, a report on stdout, reasons on stderr.
+
+Report: one JSON object, ``{"warnings": [...]}`` or ``{"error": {"why": ..., "field": ...}}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+
+from bootstrap.inputs import BootstrapInputs
+from mesh.errors import BootstrapFailed
+
+
+def main() -> int:
+    """0 when the files are in place."""
+    try:
+        warnings = write(_inputs(sys.stdin.read()))
+    except BootstrapFailed as error:
+        _report({"error": {"why": error.why, "field": error.field}})
+        sys.stderr.write(f"{error}\n")
+        return 1
+    _report({"warnings": list(warnings)})
+    return 0
+
+
+def _inputs(text: str) -> BootstrapInputs:
+    try:
+        return BootstrapInputs.from_json(text)
+    except (ValueError, TypeError) as error:
+        raise BootstrapFailed(str(error), field="stdin") from None
+
+
+def write(inputs: BootstrapInputs) -> tuple[str, ...]:
+    """Author and write; what was tolerated comes back."""
+    from bootstrap.author import author
+
+    try:
+        authored = author(inputs)
+    except (ValueError, TypeError) as error:  # pydantic's and betterproto2's own refusals
+        raise BootstrapFailed(str(error), field="inputs") from error
+    for path, content in authored.files.items():
+        try:
+            _replace(path, content)
+        except OSError as error:
+            raise BootstrapFailed(error.strerror or str(error), field=path) from error
+    return authored.warnings
+
+
+def _replace(path: str, content: str) -> None:
+    """Whole or not at all: a temporary file beside it, synced, then renamed over it."""
+    directory = os.path.dirname(path) or "."
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=f".{os.path.basename(path)}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _report(report: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(report) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

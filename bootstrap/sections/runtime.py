@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runtime flags, limits, process-wide extensions and the admin server. Source: spec/agent.md 2.5, 2.6."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog
+from envoy_data_plane.envoy.config.bootstrap.v3 import (
+    Admin,
+    LayeredRuntime,
+    RuntimeLayer,
+    RuntimeLayerAdminLayer,
+)
+from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
+from envoy_data_plane.envoy.config.overload.v3 import OverloadManager, ResourceMonitor
+from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
+from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import (
+    DownstreamConnectionsConfig,
+)
+from envoy_data_plane.google.protobuf import Any as AnyMessage
+from envoy_data_plane.google.protobuf import Struct
+
+from bootstrap.family import Family
+from bootstrap.inputs import BootstrapInputs
+from bootstrap.sections.messages import socket_address, typed_struct
+
+_FLAGS: dict[str, Any] = {
+    "re2.max_program_size.error_level": "32768",
+    "envoy.deprecated_features:envoy.config.listener.v3.Listener.hidden_envoy_deprecated_use_original_dst": True,
+    "envoy.reloadable_features.http_reject_path_with_fragment": False,
+    "envoy.reloadable_features.fixed_heap_use_allocated": True,
+    "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": False,
+}
+_PROFILE = "/var/lib/istio/data/envoy.prof"
+_LIMIT_METADATA = "ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS"
+_LIMIT_RUNTIME = "overload.global_downstream_max_connections"
+_NO_LIMIT = (1 << 31) - 1
+_INTERNAL_LISTENER = "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
+
+
+def layered_runtime(inputs: BootstrapInputs) -> LayeredRuntime:
+    """Our flags overlaid by the operator's, below what the admin endpoint sets."""
+    static = Struct.from_dict(runtime_flags(inputs))
+    return LayeredRuntime(
+        layers=[
+            RuntimeLayer(name="global config", static_layer=static),
+            RuntimeLayer(name="admin", admin_layer=RuntimeLayerAdminLayer()),
+        ]
+    )
+
+
+def runtime_flags(inputs: BootstrapInputs) -> dict[str, Any]:
+    """An empty runtime value removes a flag; ``true`` and ``false`` are booleans, the rest strings."""
+    flags = dict(_FLAGS)
+    if inputs.switches.compliance_policy == "fips-140-2":
+        flags["envoy.reloadable_features.google_grpc_disable_tls_13"] = True
+    if not inputs.switches.strip_fragment:
+        name = "envoy.reloadable_features.http_strip_fragment_from_path_unsafe_if_disabled"
+        flags[name] = "false"
+    for key, value in (inputs.proxy_config.get("runtimeValues") or {}).items():
+        if value:
+            flags[key] = {"true": True, "false": False}.get(value, value)
+        else:
+            flags.pop(key, None)
+    return flags
+
+
+def overload_manager(inputs: BootstrapInputs) -> OverloadManager:
+    """One limit on the connections of all listeners but our own."""
+    limit = DownstreamConnectionsConfig(max_active_downstream_connections=connection_limit(inputs))
+    name = "envoy.resource_monitors.global_downstream_max_connections"
+    return OverloadManager(
+        resource_monitors=[ResourceMonitor(name=name, typed_config=AnyMessage.pack(limit))]
+    )
+
+
+def connection_limit(inputs: BootstrapInputs) -> int:
+    """The first of connectionSettings, proxyMetadata, runtimeValues that says a number."""
+    config = inputs.proxy_config
+    candidates = (
+        (config.get("connectionSettings") or {}).get("globalDownstreamConnectionLimit"),
+        (config.get("proxyMetadata") or {}).get(_LIMIT_METADATA),
+        (config.get("runtimeValues") or {}).get(_LIMIT_RUNTIME),
+    )
+    numbers = (_positive(candidate) for candidate in candidates)
+    return next((number for number in numbers if number), _NO_LIMIT)
+
+
+def _positive(value: object) -> int:
+    text = str(value).removeprefix("+")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def extensions(*, metadata_discovery: bool) -> list[TypedExtensionConfig]:
+    """Ambient's workload table where wanted; internal listeners always."""
+    internal = typed_struct(
+        "envoy.bootstrap.internal_listener", _INTERNAL_LISTENER, {"buffer_size_kb": 64}
+    )
+    if not metadata_discovery:
+        return [internal]
+    source = {"config_source": {"ads": {}}}
+    workloads = typed_struct("metadata_discovery", "istio.workload.BootstrapExtension", source)
+    return [workloads, internal]
+
+
+def admin(inputs: BootstrapInputs, family: Family) -> Admin:
+    """On loopback only."""
+    log = AccessLog(
+        name="envoy.access_loggers.file",
+        typed_config=AnyMessage.pack(FileAccessLog(path="/dev/null")),
+    )
+    port = inputs.proxy_config.get("proxyAdminPort", 0)
+    return Admin(
+        access_log=[log],
+        profile_path=_PROFILE,
+        address=socket_address(family.loopback, port),
+    )
