@@ -90,7 +90,7 @@ def subject(request: dict[str, Any]) -> list[x509.NameAttribute[str]]:
 
 def common_name(host: str) -> str:
     """The first of comma-separated hosts. Raises ValueError where it does not fit into a common name."""
-    first = host.split(",")[0]
+    first = host.split(",", maxsplit=1)[0]
     if len(first) > 64:
         raise ValueError(f"certificate CN upper bound exceeded: {first}")
     return first

@@ -45,7 +45,13 @@ class CertFiles:
         )
 
 
+_WORKLOAD_FILES = CertFiles.in_dir(paths.WORKLOAD_CREDENTIALS_DIR)
+_WELL_KNOWN = CertFiles.in_dir(paths.CERTS_DIR)
+
+
 class Curve(StrEnum):
+    """Curves that the peer knows."""
+
     P256 = "P256"
     P384 = "P384"
 
@@ -106,9 +112,9 @@ class SecretOptions:
     """WORKLOAD_IDENTITY_SOCKET_FILE: a bare file name; not ``socket`` means that an external one must answer."""
     files_socket: str = paths.FILES_SOCKET
     """Where we listen in FILES_ONLY mode."""
-    workload_files: CertFiles = CertFiles.in_dir(paths.WORKLOAD_CREDENTIALS_DIR)
+    workload_files: CertFiles = _WORKLOAD_FILES
     """Workload identity files: all three present means FILE_MOUNTED with these."""
-    well_known: CertFiles = CertFiles.in_dir(paths.CERTS_DIR)
+    well_known: CertFiles = _WELL_KNOWN
     """Files that ``default`` and ``ROOTCA`` come from when they are readable and not empty."""
     output_dir: str = ""
     """OUTPUT_CERTS: directory that certificates are written to; empty is none."""

@@ -18,16 +18,14 @@ log = mesh.log.get("sds")
 
 def write_secret(directory: str, secret: Secret, mode: int) -> None:
     """The files of one secret: the root, or chain and key."""
-    if secret.root:
-        files = {paths.ROOT_CERT: secret.root}
-    else:
-        files = {paths.KEY: secret.key, paths.CERT_CHAIN: secret.chain}
+    pair = {paths.KEY: secret.key, paths.CERT_CHAIN: secret.chain}
+    files = {paths.ROOT_CERT: secret.root} if secret.root else pair
     for name, content in files.items():
         path = f"{directory}/{name}"
         try:
             replace_if_changed(path, content, mode)
         except OSError as error:
-            log.error("certificate not written", path=path, why=error.strerror)
+            log.warning("certificate not written", path=path, why=error.strerror)
 
 
 def replace_if_changed(path: str, content: bytes, mode: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 _BLOCK = re.compile(
     rb"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----\r?\n(?P<body>(?:(?!-----).)*)-----END (?P=kind)-----[^\n]*\n?",
-    re.S,
+    re.DOTALL,
 )
 _CERTIFICATE = b"CERTIFICATE"
 

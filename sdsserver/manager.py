@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workload's secrets: one task owns the certificate, asks for the next one in time, tells who cares.
+
+Rules (spec/agent.md 7.3, 7.5, 7.6; DESIGN 4.13 fail static):
+1. Files come first; what has files is never asked of the CA.
+2. One request to the CA at a time; whoever asked meanwhile gets its result, good or bad.
+3. A certificate is served until its last second: renewal replaces it, failure to renew does not.
+4. The wall clock is compared with the due time at least every 5 s, so a suspended machine is not late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random
+from typing import NamedTuple
+
+import mesh.log
+from mesh.backoff import Backoff
+from mesh.clock import Clock
+from mesh.errors import MeshError, SigningFailed
+from sdsserver import output, pem, rotation
+from sdsserver.ca_client import Signer
+from sdsserver.files import FileSecrets
+from sdsserver.identity import IdentityStore
+from sdsserver.metrics import Metrics
+from sdsserver.minting import Minted
+from sdsserver.names import ROOT, WORKLOAD
+from sdsserver.options import SecretOptions
+from sdsserver.secret import KeyPair, Secret
+from sdsserver.trust import concat_certs, merge_roots
+from sdsserver.waiting import event_or_timeout
+from sdsserver.x509 import facts
+
+log = mesh.log.get("cache")
+
+Mint = Callable[[], Awaitable[Minted]]
+Listener = Callable[[str], None]
+
+
+class NoCa(MeshError):
+    """A workload certificate was asked for where files or another server bring it."""
+
+    hint = "ask for file-cert: and file-root: names, or let the agent use a CA"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name}: no CA is used in this mode")
+
+
+class Sources(NamedTuple):
+    """Where secrets come from: files, and a mint with a signer unless there is no CA."""
+
+    mint: Mint
+    signer: Signer | None
+    store: IdentityStore | None = None
+
+
+class SecretManager:
+    """Answers by name; ``run`` keeps the certificate fresh."""
+
+    def __init__(
+        self,
+        options: SecretOptions,
+        sources: Sources,
+        clock: Clock,
+        *,
+        metrics: Metrics,
+        rng: Random,
+    ) -> None:
+        self._options = options
+        self._sources = sources
+        self._clock = clock
+        self._metrics = metrics
+        self._rng = rng
+        self.files = FileSecrets(options, clock, metrics, self._tell)
+        self.first = asyncio.Event()
+        """A workload secret can be served."""
+        self._listeners: list[Listener] = []
+        self._pair: KeyPair | None = None
+        self._anchors = b""
+        self._told_root = b""
+        self._due = float("-inf")
+        """Wall clock of the next renewal."""
+        self._retry_at = float("-inf")
+        """Monotonic clock before which a failed or quick renewal is not repeated by itself."""
+        self._backoff = Backoff()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._called = asyncio.Event()
+        self._last_error = ""
+
+    def listen(self, listener: Listener) -> None:
+        """Call ``listener`` with the name of each secret that changed."""
+        self._listeners.append(listener)
+
+    async def secret(self, name: str) -> Secret:
+        """The secret called ``name``, fresh from files, cache or CA. Raises MeshError."""
+        files = self.files.source(name)
+        if files is not None:
+            found = await self.files.load(name, files)
+            if name == ROOT:
+                found = found._replace(root=self._merged(found.root))
+        else:
+            found = self._form(name, self._serviceable() or await self._issued(name))
+        self._write_out(found)
+        return found
+
+    def set_anchors(self, anchors: Iterable[bytes]) -> None:
+        """Trust anchors of the mesh configuration; a change means new roots and a new certificate."""
+        merged = merge_roots(*anchors)
+        if merged == self._anchors:
+            return
+        self._anchors = merged
+        log.info("trust anchors changed", bytes=len(merged))
+        self._tell(ROOT)
+        if self._sources.signer and self._pair:
+            self._due = float("-inf")
+            self._called.set()
+
+    async def run(self) -> None:
+        """Renew when due, issue when asked, for as long as the process lives."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.files.run(), name="secret files")
+            if self._sources.signer:
+                group.create_task(self._keep_fresh(self._sources.signer), name="certificate")
+            else:
+                self.first.set()  # files are read when they are asked for
+
+    def status(self) -> dict[str, object]:
+        """For the admin page: what is served, until when, and what went wrong last."""
+        pair = self._pair
+        return {
+            "identity": str(self._options.identity),
+            "mode": self._options.mode.value,
+            "serial": f"{pair.serial:x}" if pair else "",
+            "expires": int(pair.dies) if pair else 0,
+            "renews": int(self._due) if pair and self._due > 0 else 0,
+            "last_error": self._last_error,
+        }
+
+    async def _keep_fresh(self, signer: Signer) -> None:
+        self._restore()
+        while True:
+            if not self._needed():
+                self.first.set()
+            if self._waiters or self._is_due():
+                await self._renew(signer)
+            self._called.clear()
+            await event_or_timeout(self._called, self._rest(), self._clock)
+
+    def _needed(self) -> bool:
+        """Whether any of the workload's own secrets must come from the CA."""
+        return self.files.source(WORKLOAD) is None or self.files.source(ROOT) is None
+
+    def _is_due(self) -> bool:
+        if not self._needed():
+            return False
+        now = self._clock.now()
+        went_back = self._pair is not None and now < self._pair.born - rotation.RECHECK
+        return (now >= self._due or went_back) and self._clock.monotonic() >= self._retry_at
+
+    def _rest(self) -> float:
+        if self._waiters:
+            return 0.0
+        if not self._needed():
+            return rotation.RECHECK
+        wait = max(self._due - self._clock.now(), self._retry_at - self._clock.monotonic())
+        return rotation.next_look(0.0, wait)
+
+    def _restore(self) -> None:
+        pair = self._sources.store.load(self._clock.now()) if self._sources.store else None
+        if pair and self._pair is None:
+            self._adopt(pair)
+            self._announce(renewed=False)
+
+    async def _renew(self, signer: Signer) -> None:
+        """One request to the CA, whose outcome all waiters share."""
+        waiters, self._waiters = self._waiters, []
+        try:
+            pair = await self._issue(signer)
+        except MeshError as error:
+            self._failed(error)
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+            return
+        except BaseException:
+            for waiter in waiters:
+                waiter.cancel()
+            raise
+        self._last_error = ""
+        self._backoff.reset()
+        self._retry_at = self._clock.monotonic() + rotation.PACE
+        renewed = self._pair is not None
+        self._adopt(pair)
+        if self._sources.store:
+            self._sources.store.save(pair)
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._announce(renewed=renewed)
+
+    async def _issue(self, signer: Signer) -> KeyPair:
+        """A new key with its signed certificate. Raises MeshError."""
+        started = self._clock.monotonic()
+        minted = await self._sources.mint()
+        self._metrics.requests += 1
+        try:
+            chain = await signer.sign(minted.csr, self._options.ttl)
+            pair = self._accept(minted, chain)
+        except SigningFailed:
+            self._metrics.failed_requests += 1
+            raise
+        finally:
+            self._metrics.latency_ms += (self._clock.monotonic() - started) * 1000
+        log.info(
+            "certificate issued",
+            serial=f"{pair.serial:x}",
+            expires=int(pair.dies),
+            seconds=round(self._clock.monotonic() - started, 3),
+        )
+        return pair
+
+    def _accept(self, minted: Minted, chain: list[str]) -> KeyPair:
+        """What the CA returned, if it is of use to us. The root is the chain's last element."""
+        joined, key = concat_certs(chain).encode(), minted.key.encode()
+        ca = self._options.ca.address if self._options.ca else "the CA"
+        try:
+            pem.check_pair(joined, key)
+            leaf = facts(joined)
+            root, _ = pem.valid_roots(chain[-1].encode())
+        except ValueError as error:
+            raise SigningFailed(ca, str(error)) from None
+        now = self._clock.now()
+        if leaf.not_after <= now:
+            raise SigningFailed(ca, "the certificate it issued has expired already")
+        return KeyPair(joined, key, root, now, leaf.not_after, leaf.serial)
+
+    def _adopt(self, pair: KeyPair) -> None:
+        self._pair = pair
+        self._metrics.expiry = pair.dies
+        self._due = rotation.renew_at(
+            pair.born,
+            pair.dies,
+            grace=self._options.grace_ratio,
+            jitter=self._options.grace_jitter,
+            rng=self._rng,
+        )
+        self.first.set()
+
+    def _announce(self, *, renewed: bool) -> None:
+        """Write the files, and tell of the certificate and of the root where they are not the ones known."""
+        pair = self._serviceable()
+        if pair is None:
+            return
+        if self.files.source(WORKLOAD) is None:
+            self._write_out(pair.secret(WORKLOAD))
+            if renewed:
+                self._tell(WORKLOAD)
+        if self.files.source(ROOT) is None:
+            self._write_out(self._form(ROOT, pair))
+            known, self._told_root = self._told_root, pair.root
+            if known and known != pair.root:
+                self._tell(ROOT)
+
+    def _failed(self, error: MeshError) -> None:
+        delay = self._backoff.delay(self._rng)
+        if self._pair:  # the shorter its life, the more often we try
+            delay = min(delay, max(rotation.PACE, (self._pair.dies - self._clock.now()) / 4))
+        self._retry_at = self._clock.monotonic() + delay
+        self._last_error = str(error)
+        valid_until = int(self._pair.dies) if self._pair else 0
+        log.warning(
+            "certificate not issued, will retry",
+            why=str(error),
+            retry_in=round(delay, 1),
+            valid_until=valid_until,
+        )
+
+    def _serviceable(self) -> KeyPair | None:
+        """The certificate, unless it has expired: then it is of no use to anyone."""
+        pair = self._pair
+        return pair if pair and self._clock.now() < pair.dies else None
+
+    async def _issued(self, name: str) -> KeyPair:
+        if self._sources.signer is None:
+            raise NoCa(name)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._called.set()
+        await waiter  # no deadline of its own: mint and signer have theirs
+        pair = self._serviceable()
+        if pair is None:
+            raise SigningFailed("the CA", "the certificate it issued has expired already")
+        return pair
+
+    def _form(self, name: str, pair: KeyPair) -> Secret:
+        secret = pair.secret(name)
+        return secret._replace(root=self._merged(secret.root)) if secret.root else secret
+
+    def _merged(self, root: bytes) -> bytes:
+        return merge_roots(root, self._anchors)
+
+    def _write_out(self, secret: Secret) -> None:
+        if self._options.output_dir and secret.name in {WORKLOAD, ROOT}:
+            output.write_secret(self._options.output_dir, secret, self._options.output_mode)
+
+    def _tell(self, name: str) -> None:
+        for listener in self._listeners:
+            listener(name)
