@@ -9,6 +9,7 @@ An expired or unreadable client certificate is not shown. Source: spec/agent.md 
 from __future__ import annotations
 
 import os
+import ssl
 from random import Random
 from typing import Protocol
 
@@ -113,7 +114,7 @@ class CaClient:
         token = read_token(self._options.token)
         return [*found, ("authorization", f"Bearer {token}")] if token else found
 
-    def _tls(self) -> object:
+    def _tls(self) -> ssl.SSLContext:
         from wire.h2io.tls import client_context
 
         chain, key = client_pair(self._options.provisioned, self._clock.now())

@@ -220,7 +220,7 @@ def _parse(message: bytes) -> Request:
 
 
 def _unimplemented(method: str) -> Handler:
-    async def refuse(call: ServerCall) -> None:
+    async def refuse(_call: ServerCall) -> None:
         raise RpcError(Status(Code.UNIMPLEMENTED, f"{method} not implemented"))
 
     return refuse
