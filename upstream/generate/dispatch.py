@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a type URL to the subject that makes it. Pure. Source: spec/upstream.md 2.2, 2.3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from upstream.generate.clusters import clusters
+from upstream.generate.endpoints import endpoints
+from upstream.generate.listeners import listeners
+from upstream.generate.resource import Generated
+from upstream.generate.routes import routes
+from upstream.generate.view import View, view_of
+from upstream.proxy import Proxy
+from upstream.world import World
+
+PREFIX = "type.googleapis.com/"
+CLUSTER = PREFIX + "envoy.config.cluster.v3.Cluster"
+ENDPOINT = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER = PREFIX + "envoy.config.listener.v3.Listener"
+ROUTE = PREFIX + "envoy.config.route.v3.RouteConfiguration"
+
+Names = frozenset[str] | None
+
+_SUBJECTS: dict[str, Callable[[View, Names], list[Generated]]] = {
+    CLUSTER: lambda view, _: clusters(view),
+    ENDPOINT: endpoints,
+    LISTENER: lambda view, _: listeners(view),
+    ROUTE: routes,
+}
+
+TYPES = tuple(_SUBJECTS)
+"""What is generated at all, in the order in which a push sends it."""
+
+
+def generate(type_url: str, proxy: Proxy, world: World, names: Names) -> list[Generated]:
+    """All resources of the type that ``proxy`` should have.
+
+    ``names`` limits and completes non-wildcard types: each asked name gets an answer, an empty one where nothing
+    is known. None means everything the proxy would ask for. Clusters and listeners are always the full set.
+    An unknown type gives nothing.
+    """
+    subject = _SUBJECTS.get(type_url)
+    return subject(view_of(proxy, world), names) if subject else []
