@@ -54,8 +54,8 @@ from wire.h2.stream import Stream, StreamState
 
 MAX_CONTROL_FRAME: Final = 16_384
 """Frames other than DATA and HEADERS are never near this; SETTINGS of 16 KiB are an attack."""
-REMEMBERED_RESETS: Final = 512
-"""Streams that we reset lately and on which frames may still be under way (5.1, closed)."""
+REMEMBERED_STREAMS: Final = 512
+"""Streams that closed lately and on which frames may still be under way (5.1, closed)."""
 
 Buffer = bytes | memoryview
 
@@ -65,6 +65,15 @@ class Side(Enum):
 
     CLIENT = auto()
     SERVER = auto()
+
+
+class Closing(Enum):
+    """How a stream of late came to be closed."""
+
+    ENDED = auto()
+    """By both ends, or by the peer's RST_STREAM: the peer knows."""
+    RESET_BY_US = auto()
+    """The peer may not know yet: its frames are ignored."""
 
 
 class _Fault(Exception):
@@ -95,7 +104,7 @@ class H2Connection:
         self._limits = limits
         self._streams: dict[int, Stream] = {}
         self._blocked: dict[int, Stream] = {}
-        self._lately_reset: dict[int, None] = {}
+        self._lately_closed: dict[int, Closing] = {}
         self._last_peer_stream = 0
         self._next_stream = 1 if side is Side.CLIENT else 2
         self._encoder = hpack.Encoder()
@@ -380,8 +389,8 @@ class H2Connection:
         stream = self._streams.get(number)
         if stream is None:
             self._check_known(number, "DATA")
-            if number not in self._lately_reset:
-                self._remember_reset(number)
+            if self._lately_closed.get(number) is not Closing.RESET_BY_US:
+                self._remember(number, Closing.RESET_BY_US)
                 self.out.append(frames.reset_frame(number, ErrorCode.STREAM_CLOSED))
             return None
         stream.recv_window -= length
@@ -505,18 +514,30 @@ class H2Connection:
             self._on_request(self._block_stream, headers)
         else:
             self._check_known(self._block_stream, "HEADERS")
-            if self._block_stream not in self._lately_reset:
+            self._refuse_late_headers(self._block_stream)
+
+    def _refuse_late_headers(self, number: int) -> None:
+        """A stream that was used and ended is *closed*; one that was skipped was never to be used."""
+        match self._lately_closed.get(number):
+            case None:
+                why = "stream numbers must rise (5.1.1)"
+                raise _Fault(ErrorCode.PROTOCOL_ERROR, why)
+            case Closing.ENDED:
                 raise _Fault(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream (5.1)")
+            case Closing.RESET_BY_US:
+                pass  # they were under way when we reset
 
     def _on_request(self, number: int, headers: Headers) -> None:
         if number % 2 == 0:
             raise _Fault(ErrorCode.PROTOCOL_ERROR, "a client's stream has an odd number (5.1.1)")
         if self.going_away:
-            self._remember_reset(number)  # the peer knows from GOAWAY that we do not look at it
+            self._remember(
+                number, Closing.RESET_BY_US
+            )  # the peer knows from GOAWAY that we do not look at it
             return
         self._last_peer_stream = number
         if len(self._streams) >= self._limits.max_streams:
-            self._remember_reset(number)
+            self._remember(number, Closing.RESET_BY_US)
             self.out.append(frames.reset_frame(number, ErrorCode.REFUSED_STREAM))
             self._count_reset()
             return
@@ -765,19 +786,20 @@ class H2Connection:
         stream.pending.clear()
         stream.pending_size = 0
         self._streams.pop(stream.number, None)
+        self._remember(stream.number, Closing.ENDED)
         self._blocked.pop(stream.number, None)
 
     def _reset(self, number: int, code: ErrorCode) -> None:
         stream = self._streams.get(number)
         if stream is not None:
             self._forget(stream)
-        self._remember_reset(number)
+        self._remember(number, Closing.RESET_BY_US)
         self.out.append(frames.reset_frame(number, code))
 
-    def _remember_reset(self, number: int) -> None:
-        self._lately_reset[number] = None
-        if len(self._lately_reset) > REMEMBERED_RESETS:
-            del self._lately_reset[next(iter(self._lately_reset))]
+    def _remember(self, number: int, how: Closing) -> None:
+        self._lately_closed[number] = how
+        if len(self._lately_closed) > REMEMBERED_STREAMS:
+            del self._lately_closed[next(iter(self._lately_closed))]
 
     def _break_stream(self, number: int, code: ErrorCode, why: str) -> None:
         known = number in self._streams
@@ -791,7 +813,7 @@ class H2Connection:
         """A stream without an object is closed or idle; on an idle one nothing may come (5.1)."""
         ours = (number % 2 == 1) == (self.side is Side.CLIENT)
         idle = number >= self._next_stream if ours else number > self._last_peer_stream
-        if idle and number not in self._lately_reset:
+        if idle and number not in self._lately_closed:
             raise _Fault(ErrorCode.PROTOCOL_ERROR, f"{what} on an idle stream (5.1)")
 
     def _annoyed(self, by: str) -> None:

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Header lists: the malformed ones of RFC 9113 section 8, one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from wire.h2.headers import Headers, content_length, request_fault, response_fault, trailers_fault
+
+GOOD: Headers = [
+    (":method", "POST"),
+    (":scheme", "http"),
+    (":path", "/a"),
+    (":authority", "x"),
+    ("te", "trailers"),
+]
+
+
+def test_good_lists() -> None:
+    assert request_fault(GOOD) == ""
+    assert response_fault([(":status", "200"), ("content-type", "x")]) == ""
+    assert trailers_fault([("grpc-status", "0")]) == ""
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        (GOOD[1:], "missing :method"),
+        ([*GOOD[:2], *GOOD[3:]], "missing :path"),
+        ([*GOOD[:2], (":path", "")], "empty :path"),
+        ([GOOD[0], *GOOD], ":method twice"),
+        ([*GOOD, (":late", "x")], ":late after a regular field"),
+        ([(":status", "200"), *GOOD], "unexpected pseudo-header :status"),
+        ([*GOOD, ("Upper", "x")], "bad field name 'Upper'"),
+        ([*GOOD, ("sp ace", "x")], "bad field name 'sp ace'"),
+        ([*GOOD, ("", "x")], "bad field name ''"),
+        ([*GOOD, ("connection", "close")], "connection-specific field connection"),
+        ([*GOOD, ("transfer-encoding", "chunked")], "connection-specific field transfer-encoding"),
+        ([*GOOD, ("te", "gzip")], "te other than trailers"),
+        ([*GOOD, ("x", "a\r\nb: c")], "a line break or NUL in the value of x"),
+        ([*GOOD, ("x", "\0")], "a line break or NUL in the value of x"),
+    ],
+)
+def test_malformed_requests(headers: Headers, why: str) -> None:
+    assert request_fault(headers) == why
+
+
+def test_malformed_responses_and_trailers() -> None:
+    assert response_fault([("a", "b")]) == "missing :status"
+    assert response_fault([(":path", "/")]) == "unexpected pseudo-header :path"
+    assert trailers_fault([(":status", "200")]) == "unexpected pseudo-header :status"
+
+
+@pytest.mark.parametrize(
+    ("value", "length"), [("0", 0), ("12", 12), ("-1", -1), ("1x", -1), ("", -1)]
+)
+def test_content_length(value: str, length: int) -> None:
+    assert content_length([("content-length", value)]) == length
+    assert content_length([]) is None
