@@ -46,9 +46,9 @@ KeySource = Callable[[], Awaitable[Issuer]]
 class Authenticator:
     """Tries certificate, then each issuer."""
 
-    def __init__(self, issuers: Sequence[KeySource], trust_domain: str) -> None:
+    def __init__(self, issuers: Sequence[KeySource], trust_domain: Callable[[], str]) -> None:
         self._issuers = tuple(issuers)
-        self.trust_domain = trust_domain
+        self._trust_domain = trust_domain
 
     async def identify(
         self, certificate: bytes | None, metadata: Sequence[tuple[str, str]], *, now: float
@@ -73,7 +73,7 @@ class Authenticator:
     def _spiffe(self, account: ServiceAccount) -> str:
         return str(
             Identity(
-                trust_domain=self.trust_domain,
+                trust_domain=self._trust_domain(),
                 namespace=account.namespace,
                 service_account=account.name,
             )

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When changes have settled enough to push. Pure: time comes in, the next time to look goes out. Source: spec/upstream.md 3.3."""
+"""When changes have settled enough to push. Pure: time comes in, the next time to look goes out.
+
+Source: spec/upstream.md 3.3.
+"""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class SourceOptions:
     config_dir: str
     mesh_config: str
     networks_config: str = ""
-    poll: float = 0.5
+    poll: float = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+
+from upstream.config import Key
 
 
 class Reason(StrEnum):
@@ -25,22 +26,11 @@ class Reason(StrEnum):
     DEBUG = "debug"
 
 
-class ConfigKey(NamedTuple):
-    """One configuration object: ``VirtualService/demo/reviews``."""
-
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.namespace}/{self.name}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushRequest:
     """A wish to push. ``changed`` None: anything may have changed."""
 
-    changed: frozenset[ConfigKey] | None
+    changed: frozenset[Key] | None
     reasons: Counter[str] = field(default_factory=Counter)
     forced: bool = False
     since: float = 0.0
@@ -68,7 +58,7 @@ class PushRequest:
 
 
 def request(
-    changed: Iterable[ConfigKey] | None, reason: Reason, *, now: float, forced: bool = False
+    changed: Iterable[Key] | None, reason: Reason, *, now: float, forced: bool = False
 ) -> PushRequest:
     """A wish with one reason."""
     keys = None if changed is None else frozenset(changed)

@@ -76,7 +76,7 @@ def _add_discovery(commands: argparse._SubParsersAction[_Parser]) -> None:
     flag("--tlsKeyFile", default="", metavar="FILE", help="its key")
     flag("--clusterID", default=None, metavar="ID")
     flag("--log_output_level", default="", metavar="SCOPE:LEVEL,...")
-    flag("--log_as_json", action="store_true")
+    flag("--log_as_json", nargs="?", const="true", default="false", metavar="BOOL")
     flag("--state-dir", default=STATE_DIR, metavar="DIR", help="authority's key, bound addresses")
     flag(
         "--profile", default=Profile.STOCK.value, metavar="stock|istio", help="which Envoy listens"
@@ -305,7 +305,8 @@ def _log(arguments: argparse.Namespace, faults: _Faults) -> LogOptions:
     except BadSetting as fault:
         faults.fatal.append(fault)
         levels = {}
-    return LogOptions(as_json=arguments.log_as_json, levels=levels)
+    as_json = faults.flag("--log_as_json", arguments.log_as_json, _boolean, instead=False)
+    return LogOptions(as_json=as_json, levels=levels)
 
 
 def _notes(

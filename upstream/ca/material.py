@@ -103,3 +103,8 @@ def _create(state: Path, options: CaOptions, organization: str, now: float) -> A
     storage.write(state / OWN_KEY, key_pem(fresh.key), mode=storage.PRIVATE)
     _log.info("new self-signed certificate authority", dir=state, expires=fresh.expires)
     return fresh
+
+
+def aged(authority: Authority, *, now: float) -> bool:
+    """Whether our own root is to be renewed under its key."""
+    return due_for_renewal(authority, now=now)
