@@ -273,6 +273,8 @@ class Stream:
         )
         # Before the send: the client may acknowledge before it returns.
         watch.nonce_sent, watch.sent = label.nonce, update.sent
+        if scope is Scope.WARMING:
+            watch.must_answer = False
         await self._call.send(_encode(self._connection.variant, label, update))
         watch.last_sent = self._ads.clock.now()
         self._say(watch, update, scope, why, self._ads.clock.monotonic() - began)
