@@ -6,6 +6,7 @@ Report: one JSON object, ``{"warnings": [...]}`` or ``{"error": {"why": ..., "fi
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from mesh.errors import BootstrapFailed
 
 def main() -> int:
     """0 when the files are in place."""
+    gc.disable()  # the child lives a second and keeps what it makes
     try:
         warnings = write(_inputs(sys.stdin.read()))
     except BootstrapFailed as error:
@@ -46,7 +48,8 @@ def write(inputs: BootstrapInputs) -> tuple[str, ...]:
         try:
             _replace(path, content)
         except OSError as error:
-            raise BootstrapFailed(error.strerror or str(error), field=path) from error
+            why = f"cannot write {path}: {error.strerror or error}"
+            raise BootstrapFailed(why, field="output") from error
     return authored.warnings
 
 

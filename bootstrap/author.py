@@ -81,7 +81,9 @@ def _metadata_discovery(
 ) -> bool:
     wanted = waypoint or inputs.metadata.get("METADATA_DISCOVERY") == "true"
     if wanted and not delta:
-        warnings.append("metadata discovery needs delta xDS: left out because ISTIO_DELTA_XDS is off")
+        warnings.append(
+            "metadata discovery needs delta xDS: left out because ISTIO_DELTA_XDS is off"
+        )
     return bool(wanted and delta)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that crosses from the agent into the child that writes the bootstrap. Pure; standard library and mesh only.
+"""All that crosses from the agent into the child that writes the bootstrap. Pure; mesh and stdlib only.
 
-One JSON object each way of thinking: ``to_json`` in the agent, ``from_json`` in the child. Nothing
+One JSON object: ``to_json`` in the agent, ``from_json`` in the child. Nothing
 secret is in it, with one exception of the peer's making: a lightstep token in the proxy
 configuration, which is why the object goes through a pipe and never through argv or a file.
 """

@@ -99,7 +99,7 @@ def extensions(*, metadata_discovery: bool) -> list[TypedExtensionConfig]:
     )
     if not metadata_discovery:
         return [internal]
-    source = {"config_source": {"ads": {}}}
+    source: dict[str, Any] = {"config_source": {"ads": {}}}
     workloads = typed_struct("metadata_discovery", "istio.workload.BootstrapExtension", source)
     return [workloads, internal]
 

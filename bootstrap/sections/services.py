@@ -54,7 +54,9 @@ def stats_sinks(inputs: BootstrapInputs) -> list[StatsSink]:
     statsd = inputs.proxy_config.get("statsdUdpAddress")
     if statsd:
         host, port = split_address("statsdUdpAddress", statsd, inputs.host_ip)
-        found.append(_sink("envoy.stat_sinks.statsd", StatsdSink(address=socket_address(host, port))))
+        found.append(
+            _sink("envoy.stat_sinks.statsd", StatsdSink(address=socket_address(host, port)))
+        )
     return found
 
 

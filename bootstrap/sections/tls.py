@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS of the static clusters and listeners; keys come over SDS, never from here. Source: spec/agent.md 2.7, appendix H."""
+"""TLS of the static clusters and listeners; keys come over SDS. Source: spec/agent.md 2.7, appendix H."""
 
 from __future__ import annotations
 

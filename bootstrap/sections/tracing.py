@@ -50,9 +50,7 @@ def tracer(inputs: BootstrapInputs, family: Family, token_path: str) -> Tracer |
         if kind in tracing:
             cluster = _cluster(inputs, family, kind, name)
             message = _message(inputs, kind, name, token_path)
-            http = TracingHttp(
-                name=f"envoy.tracers.{kind}", typed_config=AnyMessage.pack(message)
-            )
+            http = TracingHttp(name=f"envoy.tracers.{kind}", typed_config=AnyMessage.pack(message))
             token = tracing[kind].get("accessToken", "")
             return Tracer(cluster, Tracing(http=http), token)
     return None
@@ -61,7 +59,9 @@ def tracer(inputs: BootstrapInputs, family: Family, token_path: str) -> Tracer |
 def _check_stackdriver(inputs: BootstrapInputs) -> None:
     platform: Mapping[str, Any] = inputs.metadata.get("PLATFORM_METADATA") or {}
     if not platform.get("gcp_project"):
-        raise BootstrapFailed("no gcp_project in the platform metadata", field="tracing.stackdriver")
+        raise BootstrapFailed(
+            "no gcp_project in the platform metadata", field="tracing.stackdriver"
+        )
 
 
 def _cluster(inputs: BootstrapInputs, family: Family, kind: str, name: str) -> Cluster:
