@@ -13,6 +13,8 @@ import ssl
 from random import Random
 from typing import Protocol
 
+from google.protobuf.message import DecodeError
+
 import mesh.log
 from mesh.backoff import Backoff
 from mesh.clock import Clock
@@ -166,7 +168,7 @@ def has_identity(chain: bytes, identity: Identity) -> bool:
 def _chain(address: str, answer: bytes) -> list[str]:
     try:
         chain = list(CertificateResponse.FromString(answer).cert_chain)
-    except ValueError:  # protobuf's DecodeError is one
+    except DecodeError:
         raise SigningFailed(address, "unreadable answer", retryable=False) from None
     if len(chain) <= 1:
         raise SigningFailed(address, "invalid empty CertChain", retryable=False)

@@ -110,9 +110,8 @@ class FileSecrets:
             while True:
                 poll = self._options.poll if self._watched and self._options.poll else None
                 await event_or_timeout(self._noticed, poll, self._clock)
-                if self._noticed.is_set():
-                    self._noticed.clear()
-                    await self._clock.sleep(self._options.debounce)
+                self._noticed.clear()
+                await self._clock.sleep(self._options.debounce)
                 self._look()
         finally:
             if self._inotify:
@@ -209,7 +208,7 @@ def read(name: str, files: FileName) -> Secret:
 def present(path: str) -> bool:
     """Whether the file is readable and not empty."""
     try:
-        return bool(_content(path))
+        return os.stat(path).st_size > 0 and os.access(path, os.R_OK)
     except OSError:
         return False
 

@@ -86,5 +86,5 @@ def _parse(answer: bytes) -> Minted:
         if "error" in fields:
             raise MintFailed(fields["error"])
         return Minted(fields["key"], fields["csr"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         raise MintFailed("unreadable answer of the child") from None

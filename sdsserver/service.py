@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 
+from google.protobuf.message import DecodeError
+
 import mesh.log
 from mesh.clock import Clock
 from mesh.errors import MeshError
@@ -205,7 +207,7 @@ class _Stream:
 def _parse(message: bytes) -> Request:
     try:
         request = DiscoveryRequest.FromString(message)
-    except ValueError:  # protobuf's DecodeError is one
+    except DecodeError:
         raise RpcError(Status(Code.INTERNAL, "request is not a DiscoveryRequest")) from None
     refused = request.HasField("error_detail")
     if refused:

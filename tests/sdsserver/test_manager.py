@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manager with a fake clock and a CA in memory: what is served when, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from mesh.errors import MeshError, SigningFailed
+from mesh.identity import Identity
+from sdsserver.identity import IdentityStore
+from sdsserver.manager import NoCa, SecretManager, Sources
+from sdsserver.metrics import Metrics
+from sdsserver.mint import make
+from sdsserver.minting import Minted
+from sdsserver.options import CertFiles, SecretOptions
+from sdsserver.trust import merge_roots
+from sdsserver.x509 import facts
+from tests.support.clock import FakeClock
+from tests.support.testca import CA
+
+ME = Identity(trust_domain="cluster.local", namespace="a", service_account="b")
+
+
+@dataclass(slots=True)
+class FakeSigner:
+    """Signs with ``ca`` at the clock's time; ``fail`` makes it refuse, ``hold`` makes it wait."""
+
+    clock: FakeClock
+    ca: CA = field(default_factory=CA)
+    lifetime: float = 3600.0
+    fail: bool = False
+    hold: asyncio.Event | None = None
+    count: int = 0
+    late: list[float] = field(default_factory=list)
+
+    async def sign(self, csr: str, ttl: float) -> list[str]:
+        self.count += 1
+        if self.hold:
+            await self.hold.wait()
+        if self.fail:
+            raise SigningFailed("fake", "down")
+        import time
+
+        leaf = self.ca.sign(
+            csr.encode(), lifetime=self.lifetime, begin=self.clock.now() - time.time()
+        )
+        return [leaf.decode(), self.ca.certificate.decode()]
+
+
+class World:
+    """A running manager."""
+
+    def __init__(self, tmp: Path, *, store: IdentityStore | None = None, **options: Any) -> None:
+        self.clock = FakeClock()
+        self.signer: FakeSigner | None = FakeSigner(self.clock)
+        self.told: list[str] = []
+        self.metrics = Metrics()
+        self._store = store
+        self.options = SecretOptions(
+            **{
+                "identity": ME,
+                "ca": None,
+                "well_known": CertFiles.in_dir(str(tmp / "certs")),
+                "grace_jitter": 0.0,
+                **options,
+            }
+        )
+
+    async def mint(self) -> Minted:
+        made = make({"host": str(ME), "ec_algorithm": "ECDSA"})
+        return Minted(made["key"], made["csr"])
+
+    @property
+    def ca(self) -> FakeSigner:
+        assert self.signer is not None
+        return self.signer
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[SecretManager]:
+        sources = Sources(self.mint, self.signer, self._store)
+        manager = SecretManager(
+            self.options, sources, self.clock, metrics=self.metrics, rng=Random(1)
+        )
+        manager.listen(self.told.append)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(manager.run())
+            await settle()
+            yield manager
+            task.cancel()
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def pass_time(world: World, seconds: float) -> None:
+    """In steps shorter than the manager's own, so that each of its looks happens."""
+    while seconds > 0:
+        await world.clock.advance(min(4.0, seconds))
+        await settle()
+        seconds -= 4.0
+
+
+async def test_the_first_certificate_comes_without_being_asked_for(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running() as manager:
+        assert manager.first.is_set()
+        pair = await manager.secret("default")
+        root = await manager.secret("ROOTCA")
+        assert world.ca.count == 1
+        assert facts(pair.chain).uris == (str(ME),)
+        assert root.root == merge_roots(world.ca.ca.certificate)
+        assert world.told == []
+
+
+async def test_everyone_who_asks_meanwhile_shares_one_request(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.ca.hold = asyncio.Event()
+    async with world.running() as manager, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(manager.secret("default")) for _ in range(20)]
+        await settle()
+        world.ca.hold.set()
+        results = {(await task).chain for task in tasks}
+        assert len(results) == 1
+        # the warm-up was under way when they came; they share the request after it, if any
+        assert world.ca.count <= 2
+
+
+async def test_any_other_name_is_the_workloads_certificate(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running() as manager:
+        odd = await manager.secret("file-cert:only-one-part")
+        assert odd.name == "file-cert:only-one-part"
+        assert odd.chain == (await manager.secret("default")).chain
+
+
+async def test_renewal_is_in_time_and_told(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running() as manager:
+        before = await manager.secret("default")
+        await pass_time(world, 1790)
+        assert world.ca.count == 1
+        await pass_time(world, 15)
+        assert world.ca.count == 2
+        assert world.told == ["default"]
+        after = await manager.secret("default")
+        assert facts(after.chain).serial != facts(before.chain).serial
+        assert after.key != before.key
+
+
+async def test_a_new_root_is_told_too(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running() as manager:
+        await manager.secret("ROOTCA")
+        world.ca.ca = CA("another")
+        await pass_time(world, 1805)
+        assert sorted(world.told) == ["ROOTCA", "default"]
+        assert (await manager.secret("ROOTCA")).root == merge_roots(world.ca.ca.certificate)
+
+
+async def test_a_failing_ca_never_drops_a_valid_certificate(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running() as manager:
+        first = await manager.secret("default")
+        world.ca.fail = True
+        await pass_time(world, 3595)
+        assert world.ca.count > 3
+        assert (await manager.secret("default")).chain == first.chain
+        assert manager.status()["last_error"]
+        await pass_time(world, 10)  # expired now: of no use to anyone
+        with pytest.raises(SigningFailed, match="down"):
+            await manager.secret("default")
+        world.ca.fail = False
+        assert (await manager.secret("default")).chain != first.chain
+        assert manager.status()["last_error"] == ""
+
+
+async def test_after_a_suspend_the_wall_clock_counts(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running() as manager:
+        await manager.secret("default")
+        world.clock.jump(365 * 86400.0)
+        await pass_time(world, 5.1)
+        assert world.ca.count == 2
+
+
+async def test_a_clock_set_back_gives_a_certificate_of_that_time(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running() as manager:
+        await manager.secret("default")
+        world.clock.jump(-365 * 86400.0)
+        await pass_time(world, 6)
+        assert world.ca.count == 2
+        await pass_time(world, 60)
+        assert world.ca.count == 2
+
+
+async def test_a_grace_ratio_of_one_is_paced(tmp_path: Path) -> None:
+    world = World(tmp_path, grace_ratio=1.0)
+    async with world.running():
+        for _ in range(10):
+            await pass_time(world, 1.0)
+        assert 5 <= world.ca.count <= 12
+
+
+async def test_a_thousand_renewals_none_late(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.ca.lifetime = 60.0
+    async with world.running() as manager:
+        for _ in range(1000):
+            await pass_time(world, 7.0)
+            pair = await manager.secret("default")
+            assert facts(pair.chain).not_after - world.clock.now() > 20
+        assert 200 < world.ca.count < 260
+
+
+async def test_retries_are_fewer_and_fewer_but_fit_the_lifetime(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.ca.fail = True
+    async with world.running():
+        await pass_time(world, 600)
+        early = world.ca.count
+        await pass_time(world, 600)
+        assert 10 < early < 40
+        assert world.ca.count - early < 20
+
+
+async def test_new_anchors_mean_new_roots_and_a_new_certificate(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    extra = CA("extra").certificate
+    async with world.running() as manager:
+        await manager.secret("default")
+        await pass_time(world, 2)
+        manager.set_anchors([extra])
+        manager.set_anchors([extra])
+        await pass_time(world, 6)
+        assert world.ca.count == 2
+        assert world.told == ["ROOTCA", "default"]
+        root = (await manager.secret("ROOTCA")).root
+        assert root == merge_roots(world.ca.ca.certificate, extra)
+
+
+async def test_files_come_first_and_the_ca_is_never_asked(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    leaf = CA().issue(str(ME))
+    leaf.write(tmp_path / "certs")
+    async with world.running() as manager:
+        assert (await manager.secret("default")).chain == leaf.chain
+        assert (await manager.secret("ROOTCA")).root == merge_roots(leaf.root)
+        assert manager.first.is_set()
+        await pass_time(world, 400)
+        assert world.ca.count == 0
+
+
+async def test_anchors_join_the_well_known_root_but_not_a_named_one(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    leaf, extra = CA().issue(str(ME)), CA("extra").certificate
+    leaf.write(tmp_path / "certs")
+    async with world.running() as manager:
+        manager.set_anchors([extra])
+        named = f"file-root:{tmp_path}/certs/root-cert.pem"
+        assert (await manager.secret("ROOTCA")).root == merge_roots(leaf.root, extra)
+        assert (await manager.secret(named)).root == leaf.root
+
+
+async def test_without_a_ca_other_names_are_refused(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.signer = None
+    async with world.running() as manager:
+        assert manager.first.is_set()
+        with pytest.raises(NoCa):
+            await manager.secret("default")
+
+
+async def test_output_is_written_at_once_and_at_each_renewal(tmp_path: Path) -> None:
+    world = World(tmp_path, output_dir=str(tmp_path))
+    async with world.running() as manager:
+        chain = (tmp_path / "cert-chain.pem").read_bytes()
+        assert chain == (await manager.secret("default")).chain
+        assert (tmp_path / "root-cert.pem").exists()
+        assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+        await pass_time(world, 1805)
+        assert (tmp_path / "cert-chain.pem").read_bytes() != chain
+
+
+async def test_own_output_is_not_taken_for_a_source(tmp_path: Path) -> None:
+    (tmp_path / "certs").mkdir()
+    world = World(tmp_path, output_dir=str(tmp_path / "certs"))
+    async with world.running():
+        await pass_time(world, 1805)
+        assert world.ca.count == 2
+
+
+async def test_a_stored_identity_serves_without_a_ca(tmp_path: Path) -> None:
+    world = World(tmp_path, store=IdentityStore(str(tmp_path), ME))
+    async with world.running() as manager:
+        chain = (await manager.secret("default")).chain
+    again = World(tmp_path, store=IdentityStore(str(tmp_path), ME))
+    again.ca.fail = True
+    async with again.running() as manager:
+        assert manager.first.is_set()
+        assert (await manager.secret("default")).chain == chain
+        assert (await manager.secret("ROOTCA")).root == merge_roots(world.ca.ca.certificate)
+        assert again.ca.count == 0
+
+
+@pytest.mark.parametrize("chain", [["garbage", "garbage"], ["", ""]])
+async def test_a_bad_chain_is_an_error_that_shows_nothing(
+    tmp_path: Path, chain: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+
+    async def sign(csr: str, ttl: float) -> list[str]:
+        return chain
+
+    monkeypatch.setattr(FakeSigner, "sign", staticmethod(sign))
+    async with world.running() as manager:
+        with pytest.raises(MeshError) as caught:
+            await manager.secret("default")
+        assert "BEGIN" not in str(caught.value)
+    assert world.metrics.failed_requests >= 1
+
+
+async def test_someone_elses_certificate_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    other = world.ca.ca.issue(str(ME))
+
+    async def sign(self: FakeSigner, csr: str, ttl: float) -> list[str]:
+        return [other.certificate.decode(), other.root.decode()]
+
+    monkeypatch.setattr(FakeSigner, "sign", sign)
+    async with world.running() as manager:
+        with pytest.raises(SigningFailed, match="not a pair"):
+            await manager.secret("default")
+
+
+async def test_a_cancelled_asker_harms_nobody(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.ca.hold = asyncio.Event()
+    async with world.running() as manager, asyncio.TaskGroup() as group:
+        gone = group.create_task(manager.secret("default"))
+        stays = group.create_task(manager.secret("default"))
+        await settle()
+        gone.cancel()
+        await settle()
+        world.ca.hold.set()
+        assert (await stays).chain
