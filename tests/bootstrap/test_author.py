@@ -77,7 +77,9 @@ def everything() -> BootstrapInputs:
         host_ip="192.0.2.7",
         instance_ips=("10.0.0.1", "fd00::1"),
         outlier_log_path="/dev/stdout",
-        ports=EnvoyPorts(secure_metrics=15091, secure_merged_metrics=15092, status_proxy_protocol=True),
+        ports=EnvoyPorts(
+            secure_metrics=15091, secure_merged_metrics=15092, status_proxy_protocol=True
+        ),
         switches=Switches(dual_stack=True, log_as_json=True, strip_fragment=False),
     )
 

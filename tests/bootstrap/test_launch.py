@@ -4,15 +4,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from bootstrap.inputs import BootstrapInputs
+from bootstrap.inputs import BootstrapInputs, bootstrap_inputs
 from bootstrap.launch import write_bootstrap
 from mesh.errors import BootstrapFailed
+from mesh.node import NodeOptions, assemble, node_id
+from mesh.proxyconfig import merge
 from tests.support.bootstrap import inputs_for, parsed, validate
 
 
@@ -37,11 +40,41 @@ async def test_envoy_accepts_the_default_file(tmp_path: Path) -> None:
     validate(Path(inputs.output).read_text(), tmp_path)
 
 
+@pytest.mark.envoy
+async def test_from_the_environment_to_envoy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing set but a pod's own variables, in a working directory like a container's."""
+    monkeypatch.chdir(tmp_path)
+    config = merge(environment="proxyAdminPort: 15500\nstatusPort: 15520\n")
+    addresses = ["127.0.0.11"]
+    node = assemble(
+        id=node_id("sidecar", addresses, "reviews-v1.shop", "shop.svc.cluster.local"),
+        env={
+            "POD_NAME": "reviews-v1",
+            "POD_NAMESPACE": "shop",
+            "SERVICE_ACCOUNT": "reviews",
+            "ISTIO_META_INTERCEPTION_MODE": "NONE",
+            "ISTIO_META_CLUSTER_ID": "Kubernetes",
+            "ISTIO_METAJSON_LABELS": '{"app": "reviews", "version": "v1"}',
+        },
+        config=config,
+        options=NodeOptions(version="1.0", instance_ips=addresses, skip_deprecated_logs=True),
+    )
+    inputs = bootstrap_inputs(node=node, config=config, instance_ips=addresses)
+    assert await write_bootstrap(inputs, deadline=later()) == "./etc/istio/proxy/envoy-rev.json"
+    text = Path("etc/istio/proxy/envoy-rev.json").read_text()
+    assert parsed(text).node.cluster == "reviews.shop"
+    validate(text, tmp_path)
+
+
 async def test_a_refusal_comes_back_with_its_field(tmp_path: Path) -> None:
     output = tmp_path / "envoy-rev.json"
     output.write_text("the last good one")
     inputs = inputs_for(output=str(output), proxy_config={"statsdUdpAddress": "no port"})
-    with pytest.raises(BootstrapFailed, match="statsdUdpAddress: 'no port': not host:port") as caught:
+    with pytest.raises(
+        BootstrapFailed, match="statsdUdpAddress: 'no port': not host:port"
+    ) as caught:
         await write_bootstrap(inputs, deadline=later())
     assert caught.value.field == "statsdUdpAddress"
     assert output.read_text() == "the last good one"
@@ -50,7 +83,7 @@ async def test_a_refusal_comes_back_with_its_field(tmp_path: Path) -> None:
 async def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     inputs = inputs_for(output=str(tmp_path / "file" / "envoy-rev.json"))
-    with pytest.raises(BootstrapFailed, match="cannot write .*file"):
+    with pytest.raises(BootstrapFailed, match=r"cannot write .*file"):
         await write_bootstrap(inputs, deadline=later())
 
 
@@ -121,7 +154,6 @@ def test_the_agents_half_knows_no_envoy_messages() -> None:
         "{'envoy_data_plane', 'betterproto2', 'pydantic', 'yaml'}]\n"
         "sys.exit(str(bad) if bad else 0)"
     )
-    import subprocess
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

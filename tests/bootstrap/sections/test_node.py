@@ -17,7 +17,13 @@ def document(**fields: Any) -> dict[str, Any]:
 
 
 def test_identity_locality_and_metadata_pass_unchanged() -> None:
-    metadata = {"NAME": "p", "ENVOY_STATUS_PORT": 15021, "RATIO": 0.5, "LABELS": {"a": "b"}, "N": None}
+    metadata = {
+        "NAME": "p",
+        "ENVOY_STATUS_PORT": 15021,
+        "RATIO": 0.5,
+        "LABELS": {"a": "b"},
+        "N": None,
+    }
     node = document(metadata=metadata, region="r", zone="z", sub_zone="s")["node"]
     assert node["metadata"] == metadata
     assert node["locality"] == {"region": "r", "zone": "z", "sub_zone": "s"}

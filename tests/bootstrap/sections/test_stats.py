@@ -46,7 +46,10 @@ def test_pod_ip_stands_for_each_address() -> None:
 
 def test_the_drains_own_counter_only_when_it_is_asked() -> None:
     metadata = {"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true"}
-    assert stats_lists(document(metadata=metadata))["suffixes"] == [*REQUIRED, "downstream_cx_active"]
+    assert stats_lists(document(metadata=metadata))["suffixes"] == [
+        *REQUIRED,
+        "downstream_cx_active",
+    ]
     assert stats_lists(document())["suffixes"] == REQUIRED
 
 

@@ -18,7 +18,11 @@ def document(tracing: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("kind", "cluster", "http2"),
-    [("zipkin", "zipkin", False), ("lightstep", "lightstep", True), ("datadog", "datadog_agent", False)],
+    [
+        ("zipkin", "zipkin", False),
+        ("lightstep", "lightstep", True),
+        ("datadog", "datadog_agent", False),
+    ],
 )
 def test_each_tracer_has_its_cluster(kind: str, cluster: str, http2: bool) -> None:
     data = document({kind: {"address": "collector:1"}})
