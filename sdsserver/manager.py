@@ -173,20 +173,13 @@ class SecretManager:
             self._announce(renewed=False)
 
     async def _renew(self, signer: Signer) -> None:
-        """One request to the CA, whose outcome all waiters share."""
-        waiters, self._waiters = self._waiters, []
+        """One request to the CA, whose outcome all share who asked before it was there."""
         try:
             pair = await self._issue(signer)
         except MeshError as error:
             self._failed(error)
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
+            self._settle(error)
             return
-        except BaseException:
-            for waiter in waiters:
-                waiter.cancel()
-            raise
         self._last_error = ""
         self._backoff.reset()
         self._retry_at = self._clock.monotonic() + rotation.PACE
@@ -194,10 +187,19 @@ class SecretManager:
         self._adopt(pair)
         if self._sources.store:
             self._sources.store.save(pair)
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._settle(None)
         self._announce(renewed=renewed)
+
+    def _settle(self, error: MeshError | None) -> None:
+        """Let everyone go who waits for a certificate."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if waiter.done():  # whoever asked has gone away
+                continue
+            if error:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(None)
 
     async def _issue(self, signer: Signer) -> KeyPair:
         """A new key with its signed certificate. Raises MeshError."""
@@ -264,11 +266,12 @@ class SecretManager:
 
     def _failed(self, error: MeshError) -> None:
         delay = self._backoff.delay(self._rng)
-        if self._pair:  # the shorter its life, the more often we try
-            delay = min(delay, max(rotation.PACE, (self._pair.dies - self._clock.now()) / 4))
+        pair = self._serviceable()
+        if pair:  # the shorter its life, the more often we try
+            delay = min(delay, max(rotation.PACE, (pair.dies - self._clock.now()) / 4))
         self._retry_at = self._clock.monotonic() + delay
         self._last_error = str(error)
-        valid_until = int(self._pair.dies) if self._pair else 0
+        valid_until = int(pair.dies) if pair else 0
         log.warning(
             "certificate not issued, will retry",
             why=str(error),
