@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where keys come from: our file, a rule's own set, a web server."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from mesh.errors import BadSetting
+from tests.support.clock import FakeClock
+from tests.upstream.test_tokens import CLAIMS, NOW, jwks, rs256
+from upstream import issuers, tokens
+from upstream.options import AuthOptions, JwtRule
+
+
+def test_development_key_is_made_once_and_private(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    first = issuers.development_key(str(state))
+    again = issuers.development_key(str(state))
+    assert first.public_key() == again.public_key()
+    assert stat.S_IMODE((state / issuers.KEY_FILE).stat().st_mode) == 0o600
+
+
+def test_damaged_key_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / issuers.KEY_FILE).write_text("damaged")
+    with pytest.raises(BadSetting, match="PEM key"):
+        issuers.development_key(str(tmp_path))
+    assert (tmp_path / issuers.KEY_FILE).read_text() == "damaged"
+
+
+async def test_which_issuers_are_believed(tmp_path: Path) -> None:
+    rule = JwtRule(issuer="https://test", jwks=jwks())
+    nobody = AuthOptions()
+    assert issuers.sources(nobody, str(tmp_path), FakeClock()) == ()
+    both = AuthOptions(rule=rule, development=True)
+    found = issuers.sources(both, str(tmp_path), FakeClock())
+    assert [(await one()).name for one in found] == ["https://test", tokens.DEVELOPMENT_ISSUER]
+
+
+def test_rule_with_a_bad_key_set(tmp_path: Path) -> None:
+    options = AuthOptions(rule=JwtRule(issuer="https://test", jwks="{}"))
+    with pytest.raises(BadSetting, match="JWT_RULE"):
+        issuers.sources(options, str(tmp_path), FakeClock())
+
+
+class Web:
+    """A key server that may be broken."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.works = True
+        self.asked = 0
+
+    async def keys(self, _: web.Request) -> web.Response:
+        self.asked += 1
+        return web.Response(text=jwks() if self.works else "nonsense")
+
+    async def configuration(self, _: web.Request) -> web.Response:
+        return web.json_response({"jwks_uri": f"{self.url}/keys"})
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Web]:
+    pages = Web()
+    app = web.Application()
+    app.router.add_get("/keys", pages.keys)
+    app.router.add_get("/.well-known/openid-configuration", pages.configuration)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    pages.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield pages
+    await runner.cleanup()
+
+
+async def test_fetched_once_while_fresh(server: Web) -> None:
+    clock = FakeClock()
+    keys = issuers.FetchedKeys(JwtRule(issuer="https://test", jwks_uri=f"{server.url}/keys"), clock)
+    for _ in range(3):
+        assert tokens.judge(rs256(CLAIMS), await keys.issuer(), now=NOW)
+    assert server.asked == 1
+    await clock.advance(issuers.FRESH)
+    await keys.issuer()
+    assert server.asked == 2
+
+
+async def test_found_through_the_issuer(server: Web) -> None:
+    keys = issuers.FetchedKeys(JwtRule(issuer=server.url), FakeClock())
+    assert len((await keys.issuer()).keys) == 2
+
+
+async def test_old_keys_serve_while_new_ones_cannot_be_had(server: Web) -> None:
+    clock = FakeClock()
+    keys = issuers.FetchedKeys(JwtRule(issuer="https://test", jwks_uri=f"{server.url}/keys"), clock)
+    server.works = False
+    with pytest.raises(tokens.BadToken, match="cannot be had"):
+        await keys.issuer()
+    server.works = True
+    with pytest.raises(tokens.BadToken):
+        await keys.issuer()  # not asked again so soon
+    assert server.asked == 1
+    await clock.advance(issuers.RETRY)
+    good = await keys.issuer()
+    server.works = False
+    await clock.advance(issuers.FRESH)
+    assert await keys.issuer() == good
