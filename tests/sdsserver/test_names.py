@@ -9,7 +9,8 @@ from sdsserver.names import FileName
 
 
 @pytest.mark.parametrize(
-    "name", ["default", "ROOTCA", "", "file:root", "file-root:a~b", "file-cert:a", "file-cert:a~b~c"]
+    "name",
+    ["default", "ROOTCA", "", "file:root", "file-root:a~b", "file-cert:a", "file-cert:a~b~c"],
 )
 def test_other_names_are_not_files(name: str) -> None:
     assert FileName.parse(name) is None

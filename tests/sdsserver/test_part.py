@@ -144,9 +144,7 @@ async def test_an_identity_survives_a_restart_without_a_ca(short_tmp: Path) -> N
     kept = short_tmp / "memory"
     kept.mkdir()
     async with fake.serve(tls=fake.ca.issue(SERVER_NAME)):
-        found = replace(
-            options(short_tmp, fake), identity_dir=str(kept), identity_dir_trusted=True
-        )
+        found = replace(options(short_tmp, fake), identity_dir=str(kept), identity_dir_trusted=True)
         first = build_sds(found, SystemClock())
         async with running(first), asyncio.timeout(60):
             await first.first_secret.wait()

@@ -21,12 +21,16 @@ UNFINISHED = b"-----BEGIN CERTIFICATE-----\nMIIB\n"
 
 
 def test_good_roots_are_kept_and_bad_ones_counted() -> None:
-    roots, dropped = valid_roots(BROKEN + ONE.certificate + b"# text\n" + TWO.certificate + UNFINISHED)
+    roots, dropped = valid_roots(
+        BROKEN + ONE.certificate + b"# text\n" + TWO.certificate + UNFINISHED
+    )
     assert roots == ONE.certificate + TWO.certificate
     assert dropped == 1
 
 
-@pytest.mark.parametrize("pem", [b"", b"garbage", BROKEN, LEAF.key])
+@pytest.mark.parametrize(
+    "pem", [b"", b"garbage", BROKEN, LEAF.key], ids=["empty", "text", "broken", "key"]
+)
 def test_no_good_root_is_an_error(pem: bytes) -> None:
     with pytest.raises(ValueError, match="no valid certificate"):
         valid_roots(pem)
@@ -45,6 +49,7 @@ def test_a_pair_belongs_together() -> None:
         (LEAF.chain, LEAF.key[:80]),
         (LEAF.key, LEAF.chain),
     ],
+    ids=["other key", "no key", "no chain", "half a key", "swapped"],
 )
 def test_what_is_no_pair_is_an_error_that_shows_nothing(chain: bytes, key: bytes) -> None:
     with pytest.raises(ValueError, match="not a pair") as caught:

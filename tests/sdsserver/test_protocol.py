@@ -30,7 +30,9 @@ def test_an_acknowledged_answer_is_not_repeated() -> None:
 
 
 def test_only_added_names_are_answered() -> None:
-    watch = play((ask("default"), ("default",)), (ask("default", "ROOTCA", nonce="n1"), ("ROOTCA",)))
+    watch = play(
+        (ask("default"), ("default",)), (ask("default", "ROOTCA", nonce="n1"), ("ROOTCA",))
+    )
     assert watch.names == ("default", "ROOTCA")
 
 

@@ -26,9 +26,7 @@ def test_an_expired_certificate_is_due_now() -> None:
 
 
 def test_jitter_goes_both_ways_and_never_past_the_lifetime() -> None:
-    drawn = [
-        renew_at(0.0, 100.0, grace=0.5, jitter=0.9, rng=Random(seed)) for seed in range(300)
-    ]
+    drawn = [renew_at(0.0, 100.0, grace=0.5, jitter=0.9, rng=Random(seed)) for seed in range(300)]
     assert min(drawn) == 0.0
     assert max(drawn) == 100.0
     assert len(set(drawn)) > 50

@@ -20,7 +20,9 @@ def test_roots_are_united_sorted_and_without_a_last_newline() -> None:
 
 
 def test_only_certificates_count_whatever_stands_between() -> None:
-    assert [b.strip() for b in certificate_blocks(b"# a\n" + A + b"\nnoise\n" + KEY + b"\n" + B)] == [A, B]
+    assert [
+        b.strip() for b in certificate_blocks(b"# a\n" + A + b"\nnoise\n" + KEY + b"\n" + B)
+    ] == [A, B]
 
 
 def test_an_unfinished_block_does_not_swallow_the_next() -> None:
