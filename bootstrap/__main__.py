@@ -11,9 +11,14 @@ import json
 import os
 import sys
 import tempfile
+from typing import TYPE_CHECKING
 
+from bootstrap import grpc_bootstrap
 from bootstrap.inputs import BootstrapInputs
 from mesh.errors import BootstrapFailed
+
+if TYPE_CHECKING:
+    from bootstrap.author import Authored
 
 
 def main() -> int:
@@ -38,22 +43,36 @@ def _inputs(text: str) -> BootstrapInputs:
 
 def write(inputs: BootstrapInputs) -> tuple[str, ...]:
     """Author and write; what was tolerated comes back."""
+    warnings: tuple[str, ...] = ()
+    if inputs.output:
+        authored = _author(inputs)
+        warnings = authored.warnings
+        for path, content in authored.files.items():
+            _place(path, content, 0o666 & ~_umask(), field="output")
+    if inputs.grpc_output:
+        text = grpc_bootstrap.author(inputs)
+        _place(inputs.grpc_output, text, 0o644, field="grpc_output")
+    return warnings
+
+
+def _author(inputs: BootstrapInputs) -> Authored:
     from bootstrap.author import author
 
     try:
-        authored = author(inputs)
+        return author(inputs)
     except (ValueError, TypeError) as error:  # pydantic's and betterproto2's own refusals
         raise BootstrapFailed(str(error), field="inputs") from error
-    for path, content in authored.files.items():
-        try:
-            _replace(path, content)
-        except OSError as error:
-            why = f"cannot write {path}: {error.strerror or error}"
-            raise BootstrapFailed(why, field="output") from error
-    return authored.warnings
 
 
-def _replace(path: str, content: str) -> None:
+def _place(path: str, content: str, mode: int, *, field: str) -> None:
+    try:
+        _replace(path, content, mode)
+    except OSError as error:
+        why = f"cannot write {path}: {error.strerror or error}"
+        raise BootstrapFailed(why, field=field) from error
+
+
+def _replace(path: str, content: str, mode: int) -> None:
     """Whole or not at all: a temporary file beside it, synced, then renamed over it."""
     directory = os.path.dirname(path) or "."
     os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -62,7 +81,7 @@ def _replace(path: str, content: str) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
             file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException:

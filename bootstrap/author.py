@@ -27,7 +27,7 @@ _TOKEN_FILE = "lightstep_access_token.txt"  # noqa: S105  the name of the file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authored:
-    """What is to be written, path to content, the bootstrap last; and what was tolerated."""
+    """What is to be written, path to content, the bootstrap last; and what was tolerated. Modes by umask."""
 
     files: dict[str, str]
     warnings: tuple[str, ...]

@@ -64,7 +64,11 @@ class BootstrapInputs:
     node_id: str
     cluster: str
     output: str = f"{paths.CONFIG_DIR}/{paths.BOOTSTRAP_NAME}"
-    """The file to write; its directory is made when it is missing."""
+    """The file to write; its directory is made when it is missing. Empty: no Envoy here."""
+    grpc_output: str = ""
+    """Bootstrap of gRPC clients without a proxy (GRPC_XDS_BOOTSTRAP); empty: none."""
+    grpc_certificates: str = ""
+    """Directory of the workload's certificate files for those clients (OUTPUT_CERTS)."""
     region: str = ""
     zone: str = ""
     sub_zone: str = ""
@@ -123,12 +127,20 @@ def bootstrap_inputs(
     workload_socket_file: str = paths.WORKLOAD_SOCKET_NAME,
     outlier_log_path: str = "",
     host_ip: str = "",
+    grpc_output: str = "",
+    grpc_certificates: str = "",
+    proxyless: bool = False,
 ) -> BootstrapInputs:
-    """What the author needs, from the parsed settings. ``node`` is ``mesh.node.assemble``'s result."""
+    """What the author needs, from the parsed settings. ``node`` is ``mesh.node.assemble``'s result.
+
+    ``grpc_output`` is GRPC_XDS_BOOTSTRAP, ``grpc_certificates`` OUTPUT_CERTS, ``proxyless`` DISABLE_ENVOY.
+    """
     return BootstrapInputs(
         node_id=node.id,
         cluster=node.cluster,
-        output=f"{config.config_path}/{paths.BOOTSTRAP_NAME}",
+        output="" if proxyless else f"{config.config_path}/{paths.BOOTSTRAP_NAME}",
+        grpc_output=grpc_output,
+        grpc_certificates=grpc_certificates,
         region=node.locality.region,
         zone=node.locality.zone,
         sub_zone=node.locality.sub_zone,

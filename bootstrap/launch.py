@@ -19,9 +19,9 @@ log = mesh.log.get("bootstrap")
 
 
 async def write_bootstrap(inputs: BootstrapInputs, *, deadline: float) -> str:
-    """The path of the written file. ``deadline`` is a time of the running loop's clock.
+    """The path of the written bootstrap, empty where none was wanted.
 
-    Raises BootstrapFailed with the child's own reason, or when the deadline passes. No child outlives
+    ``deadline`` is a time of the running loop's clock. Raises BootstrapFailed with the child's own reason, or when the deadline passes. No child outlives
     this call, however it ends.
     """
     try:
