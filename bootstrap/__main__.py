@@ -7,6 +7,7 @@ Report: one JSON object, ``{"warnings": [...]}`` or ``{"error": {"why": ..., "fi
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import sys
@@ -43,6 +44,7 @@ def _inputs(text: str) -> BootstrapInputs:
 
 def write(inputs: BootstrapInputs) -> tuple[str, ...]:
     """Author and write; what was tolerated comes back."""
+    inputs = _with_platform(inputs)
     warnings: tuple[str, ...] = ()
     if inputs.output:
         authored = _author(inputs)
@@ -53,6 +55,18 @@ def write(inputs: BootstrapInputs) -> tuple[str, ...]:
         text = grpc_bootstrap.author(inputs)
         _place(inputs.grpc_output, text, 0o644, field="grpc_output")
     return warnings
+
+
+def _with_platform(inputs: BootstrapInputs) -> BootstrapInputs:
+    """The cloud is asked while the author is imported, which takes about as long."""
+    if inputs.platform.cloud == "none":
+        return inputs
+    from bootstrap.platform import discover
+
+    discovery = discover.start(inputs)
+    if inputs.output:
+        importlib.import_module("bootstrap.author")
+    return discover.with_platform(inputs, discovery.result())
 
 
 def _author(inputs: BootstrapInputs) -> Authored:

@@ -58,6 +58,22 @@ class Switches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformInputs:
+    """What decides whether and how the cloud is asked who we are."""
+
+    cloud: str = "none"
+    """CLOUD_PLATFORM: aws, azure, gcp, none; empty asks them all."""
+    gcp_metadata: str = ""
+    gcp_quota_project: str = ""
+    gcp_zone: str = ""
+    gce_metadata_host: str = ""
+    is_kubernetes: bool = True
+    """Whether KUBERNETES_SERVICE_HOST is set."""
+    timeout: float = 1.0
+    """Seconds for all of it; the peer waits 5, and a metadata server answers in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BootstrapInputs:
     """The author's whole world. ``metadata`` and ``proxy_config`` are JSON objects."""
 
@@ -85,6 +101,7 @@ class BootstrapInputs:
     ports: EnvoyPorts = EnvoyPorts()
     sockets: Sockets = Sockets()
     switches: Switches = Switches()
+    platform: PlatformInputs = PlatformInputs()
 
     def to_json(self) -> str:
         """One line of JSON, keys as the fields are named."""
@@ -96,7 +113,12 @@ class BootstrapInputs:
         data = json.loads(text)
         if not isinstance(data, dict):
             raise TypeError("inputs: not a JSON object")
-        nested = {"ports": EnvoyPorts, "sockets": Sockets, "switches": Switches}
+        nested = {
+            "ports": EnvoyPorts,
+            "sockets": Sockets,
+            "switches": Switches,
+            "platform": PlatformInputs,
+        }
         known = _known(cls, data, "inputs")
         for name, kind in nested.items():
             if name in known:
@@ -130,6 +152,7 @@ def bootstrap_inputs(
     grpc_output: str = "",
     grpc_certificates: str = "",
     proxyless: bool = False,
+    platform: PlatformInputs | None = None,
 ) -> BootstrapInputs:
     """What the author needs, from the parsed settings. ``node`` is ``mesh.node.assemble``'s result.
 
@@ -156,4 +179,5 @@ def bootstrap_inputs(
             workload=f"{paths.WORKLOAD_SOCKET_DIR}/{workload_socket_file}",
         ),
         switches=switches or Switches(),
+        platform=platform or PlatformInputs(),
     )

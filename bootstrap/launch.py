@@ -21,8 +21,8 @@ log = mesh.log.get("bootstrap")
 async def write_bootstrap(inputs: BootstrapInputs, *, deadline: float) -> str:
     """The path of the written bootstrap, empty where none was wanted.
 
-    ``deadline`` is a time of the running loop's clock. Raises BootstrapFailed with the child's own reason, or when the deadline passes. No child outlives
-    this call, however it ends.
+    ``deadline`` is a time of the running loop's clock. Raises BootstrapFailed with the child's own
+    reason, or when the deadline passes. No child outlives this call, however it ends.
     """
     try:
         async with asyncio.timeout_at(deadline):
