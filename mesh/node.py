@@ -38,7 +38,7 @@ class Locality(NamedTuple):
     def from_label(cls, label: str) -> Locality:
         """Region, zone and sub zone of a label with slashes, or with dots where slashes are not allowed."""
         parts = sanitized_locality(label).split("/")
-        return cls(*(parts + ["", "", ""])[:3])
+        return cls(*[*parts, "", "", ""][:3])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Platform:
     is_kubernetes: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    locality: Locality = Locality()
+    locality: Locality = field(default_factory=Locality)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
