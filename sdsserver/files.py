@@ -80,6 +80,11 @@ class FileSecrets:
         files = FileName.parse(name)
         return files if files and (files.is_root or files.is_pair) else None
 
+    def watched(self) -> list[str]:
+        """The files whose changes are told, by absolute path."""
+        paths = {path for watched in self._watched.values() for path in watched.files if path}
+        return sorted(os.path.abspath(path) for path in paths)
+
     async def load(self, name: str, files: FileName) -> Secret:
         """The secret as the files have it, once they are right. Raises FileSecretFailed."""
         backoff = Backoff(initial=self._options.debounce, factor=2.0, jitter=0.1, cap=2.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ async def test_the_childs_refusal_comes_out() -> None:
 
 
 async def test_a_missing_interpreter_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minting.sys, "executable", "/nonexistent/python")
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(minting.MintFailed, match="not started"):
         await minting.mint(ME, KeyOptions())
 
@@ -50,7 +51,7 @@ async def test_a_child_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.M
     hangs = tmp_path / "hangs"
     hangs.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
     hangs.chmod(0o755)
-    monkeypatch.setattr(minting.sys, "executable", str(hangs))
+    monkeypatch.setattr(sys, "executable", str(hangs))
     with pytest.raises(minting.MintFailed, match="no answer within"):
         await minting.mint(ME, KeyOptions(), deadline=1.0)
     with pytest.raises(ProcessLookupError):
@@ -63,7 +64,7 @@ async def test_a_cancelled_request_leaves_no_child(
     hangs = tmp_path / "hangs"
     hangs.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
     hangs.chmod(0o755)
-    monkeypatch.setattr(minting.sys, "executable", str(hangs))
+    monkeypatch.setattr(sys, "executable", str(hangs))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(minting.mint(ME, KeyOptions()))
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -49,9 +50,7 @@ class FakeCa:
     calls: list[Seen] = field(default_factory=list)
     address: str = ""
 
-    async def create(
-        self, request: CertificateRequest, context: grpc.aio.ServicerContext
-    ) -> CertificateResponse:
+    async def create(self, request: CertificateRequest, context: Any) -> CertificateResponse:
         seen = Seen(
             metadata={name: str(value) for name, value in context.invocation_metadata() or ()},
             identities=tuple(
@@ -97,7 +96,7 @@ class FakeCa:
             await server.stop(None)
 
 
-def _handlers(fake: FakeCa) -> grpc.GenericRpcHandler:
+def _handlers(fake: FakeCa) -> Any:
     handler = grpc.unary_unary_rpc_method_handler(
         fake.create,
         request_deserializer=CertificateRequest.FromString,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -16,13 +17,12 @@ from wire.proto.secret_pb2 import Secret
 SERVICE = "/envoy.service.secret.v3.SecretDiscoveryService/"
 TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 DEADLINE = 20.0
-SILENCE = 0.15
 
 
 class SdsStream:
     """One StreamSecrets call."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall) -> None:
+    def __init__(self, call: Any) -> None:  # grpc-stubs lack EOF and calls without an iterator
         self._call = call
         self.nonce = ""
         self.version = ""
@@ -49,7 +49,7 @@ class SdsStream:
         """The secrets of the next response, by name. Raises grpc.aio.AioRpcError."""
         async with asyncio.timeout(DEADLINE):
             response = await self._call.read()
-            if response is grpc.aio.EOF:
+            if not isinstance(response, DiscoveryResponse):
                 code = await self._call.code()
                 raise EndOfStream(code, await self._call.details())
         assert response.type_url == TYPE
@@ -91,9 +91,9 @@ async def channel(path: str) -> AsyncIterator[grpc.aio.Channel]:
 
 
 def open_stream(made: grpc.aio.Channel, method: str = "StreamSecrets") -> SdsStream:
-    call = made.stream_stream(
+    open_call: Any = made.stream_stream(
         SERVICE + method,
         request_serializer=DiscoveryRequest.SerializeToString,
         response_deserializer=DiscoveryResponse.FromString,
-    )()
-    return SdsStream(call)
+    )
+    return SdsStream(open_call())
