@@ -37,6 +37,7 @@ DEFAULTS: Mapping[str, Any] = {
     "statusPort": ports.AGENT_STATUS,
 }
 
+_SINGLE_VALUES = {DISCOVERY_ANNOTATION: "discoveryAddress", STATUS_PORT_ANNOTATION: "statusPort"}
 _MERGED_BY_KEY = ("proxyMetadata", "proxyHeaders")
 _CLUSTER_NAMES = ("serviceCluster", "tracingServiceName")
 
@@ -147,6 +148,7 @@ def merge(
     notes = dict(annotations or {})
     faults: list[BadSetting] = []
     merged = dict(DEFAULTS)
+    origins: dict[str, str] = {}
     texts = (
         (mesh_file_name, mesh_file, "defaultConfig"),
         (ENVIRONMENT, environment, ""),
@@ -154,13 +156,16 @@ def merge(
     )
     for source, text, key in texts:
         try:
-            merged = overlay(merged, _read(source, text, key))
+            read = _read(source, text, key)
+            merged = overlay(merged, read)
+            origins |= dict.fromkeys(read, source)
         except BadSetting as fault:
             faults.append(fault)
     warnings = _apply_annotations(merged, notes)
+    origins |= {name: note for note, name in _SINGLE_VALUES.items() if note in notes}
     _apply_flags(merged, cpu_limit, concurrency, service_cluster, template_file)
     config = ProxyConfig.from_raw(without_defaults("ProxyConfig", merged), warnings=warnings)
-    faults.extend(faults_of(config))
+    faults.extend(faults_of(config, origins))
     if faults:
         raise BadSettings(faults)
     return config
@@ -217,9 +222,18 @@ def _apply_flags(
         merged["proxyBootstrapTemplatePath"] = template_file
 
 
-def faults_of(config: ProxyConfig) -> list[BadSetting]:
-    """Everything in the merged configuration that the peer refuses to start with."""
-    return [BadSetting(name, value, why) for name, value, why in _checks(config)]
+def faults_of(config: ProxyConfig, origins: Mapping[str, str] | None = None) -> list[BadSetting]:
+    """Everything in the merged configuration that the peer refuses to start with.
+
+    ``origins`` says which source set a top-level field, for the message.
+    """
+    places = origins or {}
+    return [
+        BadSetting(
+            name, value, f"{why} (from {places.get(name.partition('.')[0], 'the defaults')})"
+        )
+        for name, value, why in _checks(config)
+    ]
 
 
 def _checks(config: ProxyConfig) -> Iterator[tuple[str, str, str]]:

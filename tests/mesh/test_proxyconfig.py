@@ -97,6 +97,15 @@ def test_all_faults_of_all_sources_at_once() -> None:
         )
     names = [fault.name for fault in caught.value.faults]
     assert names == ["mesh", "PROXY_CONFIG.proxyAdminPort", "drainDuration", "discoveryAddress"]
+    assert f"(from {CONFIG_ANNOTATION})" in str(caught.value.faults[-1])
+
+
+def test_a_fault_names_the_source_that_won() -> None:
+    with pytest.raises(BadSettings, match=f"nowhere.*from {DISCOVERY_ANNOTATION}"):
+        merge(
+            environment="discoveryAddress: also nowhere",
+            annotations={DISCOVERY_ANNOTATION: "nowhere"},
+        )
 
 
 @pytest.mark.parametrize(
