@@ -7,14 +7,15 @@ callers learn only that they were not believed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography import x509
 
 from mesh.errors import MeshError
 from mesh.identity import SCHEME, Identity
-from upstream.tokens import BadToken, Issuer, ServiceAccount, judge
+from upstream.tokens import BadToken, Issuer, ServiceAccount, UnknownKey, judge
 
 BEARER = "bearer "
 
@@ -39,8 +40,15 @@ class Caller:
 
 ANONYMOUS = Caller(identities=(), source="plaintext")
 
-KeySource = Callable[[], Awaitable[Issuer]]
-"""The keys of one issuer; may have to fetch them. Raises BadToken when they cannot be had."""
+
+class KeySource(Protocol):
+    """The keys of one issuer; may have to fetch them."""
+
+    async def issuer(self, *, again: bool = False) -> Issuer:
+        """The issuer with its keys; ``again`` when those given before did not do.
+
+        Raises BadToken when they cannot be had.
+        """
 
 
 class Authenticator:
@@ -61,7 +69,7 @@ class Authenticator:
             reasons.append(f"client certificate: {reason}")
         for keys in self._issuers:
             try:
-                account = judge(bearer(metadata), await keys(), now=now)
+                account = await _judged(bearer(metadata), keys, now)
             except BadToken as reason:
                 reasons.append(f"token: {reason}")
             else:
@@ -78,6 +86,17 @@ class Authenticator:
                 service_account=account.name,
             )
         )
+
+
+async def _judged(token: str, keys: KeySource, now: float) -> ServiceAccount:
+    issuer = await keys.issuer()
+    try:
+        return judge(token, issuer, now=now)
+    except UnknownKey:
+        newer = await keys.issuer(again=True)
+        if newer is issuer:
+            raise
+        return judge(token, newer, now=now)
 
 
 def bearer(metadata: Sequence[tuple[str, str]]) -> str:

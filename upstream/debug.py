@@ -89,7 +89,7 @@ class DebugServer:
 
     def application(self) -> web.Application:
         """All routes."""
-        app = web.Application(middlewares=[_local_debug])
+        app = web.Application(middlewares=[local_debug])
         app.router.add_get("/ready", self._answer_ready)
         app.router.add_get("/version", self._answer_version)
         app.router.add_get("/metrics", self._answer_metrics)
@@ -223,7 +223,8 @@ def _index(names: Sequence[str]) -> Next:
 
 
 @web.middleware
-async def _local_debug(request: web.Request, handler: Next) -> web.StreamResponse:
+async def local_debug(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Pages under ``/debug`` answer this machine only."""
     if request.path.startswith("/debug") and not _is_local(request.remote):
         raise web.HTTPForbidden(text="debug pages answer this machine only\n")
     return await handler(request)

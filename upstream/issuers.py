@@ -6,7 +6,9 @@ Effects only; tokens are judged in ``tokens``. Source: spec/upstream.md 2.9, 13.
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,7 +25,7 @@ FETCH_TIMEOUT = 5.0
 FRESH = 1200.0
 """How long a fetched key set is used before it is fetched again, in seconds (peer: 20 minutes)."""
 RETRY = 10.0
-"""Not sooner than this after a failed fetch."""
+"""Not sooner than this after the last fetch, whatever asks for it, in seconds."""
 MAX_BYTES = 1 << 20
 
 _log = log.get("security")
@@ -45,28 +47,31 @@ def sources(options: AuthOptions, state_dir: str, clock: Clock) -> tuple[KeySour
     """One key source for each issuer that may be believed. Raises BadSetting."""
     found: list[KeySource] = []
     if options.rule is not None:
-        found.append(_source_of(options.rule, clock))
+        # A rule without audiences must not believe tokens that were made for somebody else.
+        rule = replace(options.rule, audiences=options.rule.audiences or options.audiences)
+        found.append(_known(rule) if rule.jwks else FetchedKeys(rule, clock))
     if options.development:
         issuer = tokens.development_issuer(development_key(state_dir), options.audiences)
-        found.append(_constant(issuer))
+        found.append(KnownKeys(issuer))
     return tuple(found)
 
 
-def _source_of(rule: JwtRule, clock: Clock) -> KeySource:
-    if not rule.jwks:
-        return FetchedKeys(rule, clock).issuer
+def _known(rule: JwtRule) -> KeySource:
     try:
         keys = tokens.keys_from_jwks(rule.jwks)
     except ValueError as error:
         raise BadSetting("JWT_RULE", rule.issuer, f"jwks {error}") from error
-    return _constant(tokens.Issuer(name=rule.issuer, audiences=rule.audiences, keys=keys))
+    return KnownKeys(tokens.Issuer(name=rule.issuer, audiences=rule.audiences, keys=keys))
 
 
-def _constant(issuer: tokens.Issuer) -> KeySource:
-    async def known() -> tokens.Issuer:
-        return issuer
+class KnownKeys:
+    """An issuer whose keys never change."""
 
-    return known
+    def __init__(self, issuer: tokens.Issuer) -> None:
+        self._issuer = issuer
+
+    async def issuer(self, *, again: bool = False) -> tokens.Issuer:  # noqa: ARG002  nothing newer
+        return self._issuer
 
 
 class FetchedKeys:
@@ -76,27 +81,33 @@ class FetchedKeys:
         self._rule = rule
         self._clock = clock
         self._issuer: tokens.Issuer | None = None
-        self._next = 0.0
+        self._stale_at = 0.0
+        self._not_before = 0.0
+        self._fetching = asyncio.Lock()
+        """Whoever comes while keys are fetched waits for them instead of being refused."""
 
-    async def issuer(self) -> tokens.Issuer:
-        """The issuer with its newest keys; old keys serve on while new ones cannot be had."""
-        if self._clock.monotonic() >= self._next:
-            await self._refresh()
+    async def issuer(self, *, again: bool = False) -> tokens.Issuer:
+        """The newest keys; old ones serve on while new ones cannot be had."""
+        async with self._fetching:
+            now = self._clock.monotonic()
+            if (again or now >= self._stale_at) and now >= self._not_before:
+                await self._refresh()
         if self._issuer is None:
             raise tokens.BadToken(f"the keys of {self._rule.issuer} cannot be had")
         return self._issuer
 
     async def _refresh(self) -> None:
-        self._next = self._clock.monotonic() + RETRY
+        self._not_before = self._clock.monotonic() + RETRY
         try:
             keys = tokens.keys_from_jwks(await self._fetch())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             _log.warning("key set not fetched", issuer=self._rule.issuer, error=repr(error))
             return
-        self._next = self._clock.monotonic() + FRESH
-        self._issuer = tokens.Issuer(
-            name=self._rule.issuer, audiences=self._rule.audiences, keys=keys
-        )
+        self._stale_at = self._clock.monotonic() + FRESH
+        if self._issuer is None or keys != self._issuer.keys:
+            self._issuer = tokens.Issuer(
+                name=self._rule.issuer, audiences=self._rule.audiences, keys=keys
+            )
 
     async def _fetch(self) -> str:
         timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT)

@@ -35,6 +35,10 @@ class BadToken(MeshError):
     """A token that is not believed. The message never holds the token."""
 
 
+class UnknownKey(BadToken):
+    """Signed by a key that the issuer is not known to have: it may have a new one."""
+
+
 class ServiceAccount(NamedTuple):
     """Whom a token speaks for."""
 
@@ -122,7 +126,7 @@ def judge(token: str, issuer: Issuer, *, now: float) -> ServiceAccount:
     algorithm, kid = header.get("alg"), header.get("kid", "")
     fitting = [k.key for k in issuer.keys if not k.kid or not kid or k.kid == kid]
     if not any(_verifies(key, str(algorithm), signed, signature) for key in fitting):
-        raise BadToken("no key of the issuer made the signature")
+        raise UnknownKey("no key of the issuer made the signature")
     _require_time(claims, now)
     _require_audience(claims, issuer.audiences)
     return _service_account(claims)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -16,12 +18,22 @@ KEY = tokens.development_key(tokens.new_development_key())
 AUTHORITY = root()
 
 
-async def keys() -> tokens.Issuer:
-    return tokens.development_issuer(KEY, ["istio-ca"])
+class Keys:
+    """The issuers given one after the other when asked again."""
+
+    def __init__(self, *issuers: tokens.Issuer) -> None:
+        self._issuers = list(issuers)
+
+    async def issuer(self, *, again: bool = False) -> tokens.Issuer:
+        if not self._issuers:
+            raise tokens.BadToken("the keys of https://x cannot be had")
+        if again and len(self._issuers) > 1:
+            self._issuers.pop(0)
+        return self._issuers[0]
 
 
-async def no_keys() -> tokens.Issuer:
-    raise tokens.BadToken("the keys of https://x cannot be had")
+def issuer(key: Any = KEY) -> tokens.Issuer:
+    return tokens.development_issuer(key, ["istio-ca"])
 
 
 def der(*names: str) -> bytes:
@@ -38,7 +50,7 @@ def header(audience: str = "istio-ca") -> list[tuple[str, str]]:
 
 @pytest.fixture
 def authenticator() -> Authenticator:
-    return Authenticator([no_keys, keys], lambda: "cluster.local")
+    return Authenticator([Keys(), Keys(issuer())], lambda: "cluster.local")
 
 
 async def test_certificate_goes_first(authenticator: Authenticator) -> None:
@@ -59,6 +71,14 @@ async def test_each_reason_is_given(authenticator: Authenticator) -> None:
         "client certificate: none given; token: the keys of https://x cannot be had; "
         "token: it is not for istio-ca"
     )
+
+
+async def test_new_key_of_an_issuer_is_fetched() -> None:
+    old = issuer(tokens.development_key(tokens.new_development_key()))
+    found = Authenticator([Keys(old, issuer())], lambda: "cluster.local")
+    assert (await found.identify(None, header(), now=NOW)).identities == (ME,)
+    with pytest.raises(NotAuthenticated, match="no key of the issuer"):
+        await Authenticator([Keys(old)], lambda: "x").identify(None, header(), now=NOW)
 
 
 async def test_nobody_to_believe() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -38,7 +39,10 @@ async def test_which_issuers_are_believed(tmp_path: Path) -> None:
     assert issuers.sources(nobody, str(tmp_path), FakeClock()) == ()
     both = AuthOptions(rule=rule, development=True)
     found = issuers.sources(both, str(tmp_path), FakeClock())
-    assert [(await one()).name for one in found] == ["https://test", tokens.DEVELOPMENT_ISSUER]
+    assert [(await one.issuer()).name for one in found] == [
+        "https://test",
+        tokens.DEVELOPMENT_ISSUER,
+    ]
 
 
 def test_rule_with_a_bad_key_set(tmp_path: Path) -> None:
@@ -86,6 +90,33 @@ async def test_fetched_once_while_fresh(server: Web) -> None:
     await clock.advance(issuers.FRESH)
     await keys.issuer()
     assert server.asked == 2
+
+
+async def test_fetched_again_for_an_unknown_key_but_not_for_each(server: Web) -> None:
+    clock = FakeClock()
+    keys = issuers.FetchedKeys(JwtRule(issuer="https://test", jwks_uri=f"{server.url}/keys"), clock)
+    first = await keys.issuer()
+    assert await keys.issuer(again=True) is first
+    assert server.asked == 1
+    await clock.advance(issuers.RETRY)
+    assert await keys.issuer(again=True) is first
+    assert server.asked == 2
+
+
+async def test_those_who_come_during_a_fetch_wait_for_it(server: Web) -> None:
+    keys = issuers.FetchedKeys(
+        JwtRule(issuer="https://test", jwks_uri=f"{server.url}/keys"), FakeClock()
+    )
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(keys.issuer(), name=str(n)) for n in range(5)]
+    assert len({id(task.result()) for task in tasks}) == 1
+    assert server.asked == 1
+
+
+async def test_rule_without_audiences_takes_ours(tmp_path: Path) -> None:
+    options = AuthOptions(rule=JwtRule(issuer="https://test", jwks=jwks()))
+    (found,) = issuers.sources(options, str(tmp_path), FakeClock())
+    assert (await found.issuer()).audiences == ("istio-ca",)
 
 
 async def test_found_through_the_issuer(server: Web) -> None:

@@ -18,6 +18,7 @@ from upstream import tokens
 from upstream.auth import Authenticator
 from upstream.ca.authority import Authority, Limits, key_pem, serving
 from upstream.ca.service import PATH, CertificateService
+from upstream.issuers import KnownKeys
 from wire.h2io import Server
 from wire.h2io.tls import server_context
 from wire.proto.istio_pb2 import CertificateRequest, CertificateResponse
@@ -59,10 +60,7 @@ class Served:
 async def ca() -> AsyncIterator[Served]:
     authority = root(CLOCK.now())
     signing = tokens.development_key(tokens.new_development_key())
-    issuer = tokens.development_issuer(signing, ["istio-ca"])
-
-    async def keys() -> tokens.Issuer:
-        return issuer
+    keys = KnownKeys(tokens.development_issuer(signing, ["istio-ca"]))
 
     def token(audience: str) -> str:
         account = tokens.ServiceAccount("default", "me")
