@@ -9,7 +9,7 @@ group unwrapped, so an ExceptionGroup never crosses a module border.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, NoReturn
 
 from mesh.errors import MeshError
@@ -32,7 +32,7 @@ class _Stopped(Exception):
 Part = Coroutine[Any, Any, object]
 
 
-async def run_parts(parts: dict[str, Part], *, stop: asyncio.Event) -> None:
+async def run_parts(parts: Mapping[str, Part], *, stop: asyncio.Event) -> None:
     """Run named parts until ``stop`` is set, then cancel them all and return.
 
     Raises the first error of a part as it is, and ``PartReturned`` when one ends without an error.

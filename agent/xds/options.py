@@ -37,7 +37,7 @@ class StoreOptions:
 class XdsOptions:
     """Between Envoy's socket and the control plane."""
 
-    socket: str = paths.XDS_SOCKET
+    socket: str = f"{paths.CONFIG_DIR}/{paths.XDS_SOCKET_NAME}"
     """``<configPath>/XDS``."""
     upstream: str
     """discoveryAddress: ``host:port`` or ``unix:/path``."""

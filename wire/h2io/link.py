@@ -232,6 +232,9 @@ class Link:
             if self.h2.out:
                 self._reactor.touch(self)
             self.check_idle()
+        except Exception as exc:  # noqa: BLE001  a defect above must not leave a stream with a hole in it
+            log.error("BUG: bytes not handled", peer=self.peer.address, error=repr(exc))  # noqa: TRY400
+            self.abort("a defect on this side")
         finally:
             self._reactor.leave()
 
