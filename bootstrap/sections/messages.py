@@ -6,6 +6,7 @@ Any is packed from a message whose module is imported: that is what makes it pri
 
 from __future__ import annotations
 
+import functools
 from datetime import timedelta
 from typing import Any as AnyValue
 
@@ -52,6 +53,16 @@ ONE_SECOND = timedelta(seconds=1)
 NO_TIMEOUT = timedelta(0)
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def _remember_type_hints() -> None:
+    """The library evaluates all annotations of a class once per field; once per class is 0.25 s less."""
+    message: AnyValue = betterproto2.Message  # there is no public way
+    remembered = functools.cache(message._type_hints.__func__)  # noqa: SLF001  as above
+    message._type_hints = classmethod(lambda cls: remembered(cls))  # noqa: SLF001  as above
+
+
+_remember_type_hints()
 
 
 @dataclass(eq=False, repr=False, config={"extra": "forbid"})

@@ -45,3 +45,10 @@ def test_typed_struct_prints_as_protobuf_does() -> None:
             "value": {"x": {"y": 1}},
         },
     }
+
+
+def test_annotations_are_evaluated_once_per_class() -> None:
+    from bootstrap.sections.messages import TypedStruct
+
+    assert TypedStruct._type_hints() is TypedStruct._type_hints()
+    assert set(TypedStruct._type_hints()) >= {"type_url", "value"}
