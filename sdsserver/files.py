@@ -9,23 +9,25 @@ last content in Envoy. Source: spec/agent.md 7.4, 7.8.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 import mesh.log
 from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import MeshError
-from mesh.inotify import Inotify
 from sdsserver import chain, pem
 from sdsserver.metrics import Metrics
 from sdsserver.names import ROOT, SYSTEM_BUNDLES, SYSTEM_ROOT, WORKLOAD, FileName
 from sdsserver.options import SecretOptions
 from sdsserver.secret import Secret
 from sdsserver.waiting import event_or_timeout
+
+if TYPE_CHECKING:
+    from mesh.inotify import Inotify  # brings ctypes: only where files are watched
 
 log = mesh.log.get("sds")
 
@@ -48,7 +50,7 @@ class _Watched:
     """One name that was served from files, and what it was served with."""
 
     files: FileName
-    digest: bytes
+    public: bytes
     signature: tuple[object, ...]
     broken: str = ""
     """The last fault that was logged, so that it is logged once."""
@@ -105,6 +107,7 @@ class FileSecrets:
 
     async def run(self) -> None:
         """Look at the files whenever something moves near them, and now and then anyway."""
+        await self._noticed.wait()  # no deadline: nothing is watched yet, so nothing is opened
         loop = asyncio.get_running_loop()
         self._inotify = self._open_inotify()
         try:
@@ -139,10 +142,10 @@ class FileSecrets:
         known = self._watched.get(name)
         signature = _signature(files)
         if known and known.files == files:
-            known.digest, known.signature = _digest(secret), signature
+            known.public, known.signature = _public(secret), signature
             self._follow(known)
             return
-        self._watched[name] = _Watched(files, _digest(secret), signature)
+        self._watched[name] = _Watched(files, _public(secret), signature)
         self._follow(self._watched[name])
         self._noticed.set()  # the loop may be waiting without a poll
 
@@ -161,6 +164,8 @@ class FileSecrets:
                 log.debug("directory not watched, polling", path=directory, why=error.strerror)
 
     def _open_inotify(self) -> Inotify | None:
+        from mesh.inotify import Inotify
+
         try:
             return Inotify()
         except OSError as error:
@@ -183,15 +188,15 @@ class FileSecrets:
         """Report ``name`` if its files hold something else, and something right."""
         self._follow(watched)
         try:
-            digest = _digest(read(name, watched.files))
+            public = _public(read(name, watched.files))
         except (OSError, ValueError) as error:
             if watched.broken != reason(error):
                 watched.broken = reason(error)
                 log.warning("changed secret file not usable yet", name=name, why=watched.broken)
             return
         watched.broken = ""
-        if digest != watched.digest:
-            watched.digest = digest
+        if public != watched.public:
+            watched.public = public
             log.info("secret file changed", name=name)
             self._on_update(name)
 
@@ -230,9 +235,9 @@ def _content(path: str) -> bytes:
         return file.read()
 
 
-def _digest(secret: Secret) -> bytes:
-    """Of the public part: a key that changed alone is the same key in other words."""
-    return hashlib.sha256(secret.root or secret.chain).digest()
+def _public(secret: Secret) -> bytes:
+    """What is compared: a key that changed alone is the same key in other words."""
+    return secret.root or secret.chain
 
 
 def _signature(files: FileName) -> tuple[object, ...]:

@@ -7,7 +7,6 @@ Source: spec/agent.md 7.7. Faults are logged and never stop what works.
 from __future__ import annotations
 
 import os
-import tempfile
 
 import mesh.log
 from mesh import paths
@@ -32,8 +31,8 @@ def replace_if_changed(path: str, content: bytes, mode: int) -> bool:
     """Whether ``path`` had to be written: to a temporary file beside it, then renamed. Raises OSError."""
     if _holds(path, content):
         return False
-    directory, name = os.path.split(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f"{name}.tmp.", dir=directory)
+    temporary = f"{path}.tmp.{os.urandom(8).hex()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)

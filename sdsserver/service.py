@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -124,7 +123,7 @@ class SdsService:
     async def _respond(self, call: ServerCall, names: Sequence[str]) -> str:
         """Send one response with ``names``; its nonce. Raises RpcError, which ends the stream."""
         response = DiscoveryResponse(
-            version_info=self._version(), type_url=TYPE_URL, nonce=str(uuid.uuid4())
+            version_info=self._version(), type_url=TYPE_URL, nonce=_nonce()
         )
         for name in names:
             response.resources.add(type_url=TYPE_URL, value=await self._encoded(name))
@@ -202,6 +201,13 @@ class _Stream:
             return self.watch.on_request(_parse(item))
         except MissingNode:
             raise RpcError(Status(Code.INVALID_ARGUMENT, "missing node information")) from None
+
+
+def _nonce() -> str:
+    """A random UUID, version 4. The standard module costs 0.3 MiB for it."""
+    number = int.from_bytes(os.urandom(16), "big") & ~(0xF << 76) & ~(0x3 << 62)
+    text = f"{number | 4 << 76 | 2 << 62:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _parse(message: bytes) -> Request:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -128,8 +127,9 @@ def test_csr(case: Case) -> None:
         "pkcs8": options.get("pkcs8_key", False),
     }
     if expect["error"]:
-        with pytest.raises(ValueError, match=re.escape(expect.get("error_text", ""))):
+        with pytest.raises(ValueError) as caught:
             _csr_facts(case, request, expect)
+        assert expect.get("error_text", "") in str(caught.value)
         return
     found = _csr_facts(case, request, expect)
     wanted = {key: value for key, value in expect.items() if key != "error"}
@@ -163,13 +163,8 @@ def _csr_facts(case: Case, request: dict[str, Any], expect: dict[str, Any]) -> d
 
 
 def _general_names(names: x509.SubjectAlternativeName) -> list[list[str]]:
-    kinds = [(x509.UniformResourceIdentifier, "URI"), (x509.IPAddress, "IP"), (x509.DNSName, "DNS")]
-    return [
-        [kind, str(name.value)]
-        for name in names
-        for type_, kind in kinds
-        if isinstance(name, type_)
-    ]
+    kinds = {"UniformResourceIdentifier": "URI", "IPAddress": "IP", "DNSName": "DNS"}
+    return [[kinds[type(name).__name__], str(name.value)] for name in names]
 
 
 @cases("sds/existing_files")
@@ -331,8 +326,9 @@ async def _settle(world: _Manager, total: int) -> None:
 
 async def _generate(world: _Manager, resource: str, expect: dict[str, Any]) -> None:
     if expect.get("error") or "error_contains" in expect:
-        with pytest.raises(MeshError, match=re.escape(expect.get("error_contains", ""))):
+        with pytest.raises(MeshError) as caught:
             await world.manager.secret(resource)
+        assert expect.get("error_contains", "") in str(caught.value)
         return
     secret = await world.manager.secret(resource)
     assert "secret" not in expect
