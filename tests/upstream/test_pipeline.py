@@ -145,6 +145,17 @@ async def test_comment_alone_pushes_nothing(bench: Bench) -> None:
     assert [key.name for key in wish.changed or ()] == ["marker"]
 
 
+async def test_object_that_moves_to_another_file_pushes_nothing(bench: Bench) -> None:
+    bench.sidecar("one")
+    async with bench.running():
+        before = bench.pipeline.current()
+        (bench.config / "one.yaml").rename(bench.config / "two.yaml")
+        await bench.until(lambda: f"{bench.config}/two.yaml" in bench.pipeline.world.sources)
+        await asyncio.sleep(0.1)
+        assert bench.pipeline.current() is before
+        assert not waiting(bench.connection)
+
+
 async def test_mesh_config_concerns_everything(bench: Bench) -> None:
     async with bench.running():
         bench.mesh.write_text("trustDomain: other.example\n")
