@@ -61,7 +61,7 @@ def _token(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
     options = settings.token_options(arguments)
     import time
 
-    from upstream import addresses, issuers, tokens
+    from upstream import addresses, development, tokens
 
     secure = addresses.read(options.state_dir).get("secure_grpc")
     if secure is not None and not secure.is_loopback:
@@ -69,7 +69,7 @@ def _token(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
         hint = "let --secureGRPCAddr listen on loopback, or use an issuer of your own (JWT_RULE)"
         raise BadSetting("--secureGRPCAddr", str(secure), why, hint=hint)
     account = tokens.ServiceAccount(options.namespace, options.service_account)
-    key = issuers.development_key(options.state_dir)
+    key = development.development_key(options.state_dir)
     print(
         tokens.development_token(
             key, account, audience=options.audience, ttl=options.ttl, now=time.time()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the keys of token issuers come from: our development key on disk, a key set inline or behind a URL.
+"""Where the keys of token issuers come from: the development key, a key set inline or behind a URL.
 
 Effects only; tokens are judged in ``tokens``. Source: spec/upstream.md 2.9, 13.2 (JWT_RULE).
 """
@@ -11,16 +11,15 @@ import json
 from dataclasses import replace
 
 import aiohttp
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from mesh import log
 from mesh.clock import Clock
 from mesh.errors import BadSetting
-from upstream import storage, tokens
+from upstream import tokens
 from upstream.auth import KeySource
+from upstream.development import development_key
 from upstream.options import AuthOptions, JwtRule
 
-KEY_FILE = "development-issuer-key.pem"
 FETCH_TIMEOUT = 5.0
 FRESH = 1200.0
 """How long a fetched key set is used before it is fetched again, in seconds (peer: 20 minutes)."""
@@ -29,18 +28,6 @@ RETRY = 10.0
 MAX_BYTES = 1 << 20
 
 _log = log.get("security")
-
-
-def development_key(state_dir: str) -> ec.EllipticCurvePrivateKey:
-    """The development issuer's key, made on first use. Raises BadSetting."""
-    path = storage.private_directory(state_dir, setting="--state-dir") / KEY_FILE
-    if not path.exists():
-        storage.write_new(path, tokens.new_development_key(), mode=storage.PRIVATE)
-    try:
-        return tokens.development_key(path.read_bytes())
-    except (OSError, ValueError) as error:
-        hint = f"remove {path} to have a new one made; tokens of the old one are then refused"
-        raise BadSetting("--state-dir", state_dir, f"{KEY_FILE}: {error}", hint=hint) from error
 
 
 def sources(options: AuthOptions, state_dir: str, clock: Clock) -> tuple[KeySource, ...]:

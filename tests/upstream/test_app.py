@@ -23,7 +23,7 @@ from mesh.errors import BadSetting
 from tests.upstream.authority import csr, new_key
 from tests.upstream.authority import names as names_in
 from tests.upstream.rig import Client, delta, sotw
-from upstream import addresses, issuers, tokens
+from upstream import addresses, development, tokens
 from upstream.app import serve, serving_names
 from upstream.ca.authority import key_pem
 from upstream.ca.service import PATH
@@ -105,7 +105,7 @@ class Plane:
 
     def bearer(self, account: str) -> tuple[tuple[str, str], ...]:
         token = tokens.development_token(
-            issuers.development_key(str(self.state)),
+            development.development_key(str(self.state)),
             tokens.ServiceAccount("demo", account),
             audience="istio-ca",
             ttl=60,

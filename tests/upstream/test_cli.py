@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from upstream import addresses, issuers, tokens
+from upstream import addresses, development, tokens
 from upstream.cli import main
 from upstream.options import Address
 
@@ -50,7 +50,7 @@ def test_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert token(tmp_path, "--ttl", "1h") == 0
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
-    issuer = tokens.development_issuer(issuers.development_key(str(tmp_path)), ["istio-ca"])
+    issuer = tokens.development_issuer(development.development_key(str(tmp_path)), ["istio-ca"])
     found = tokens.judge(printed.strip(), issuer, now=time.time())
     assert found == tokens.ServiceAccount("demo", "client")
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,21 +15,6 @@ from tests.support.clock import FakeClock
 from tests.upstream.test_tokens import CLAIMS, NOW, jwks, rs256
 from upstream import issuers, tokens
 from upstream.options import AuthOptions, JwtRule
-
-
-def test_development_key_is_made_once_and_private(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    first = issuers.development_key(str(state))
-    again = issuers.development_key(str(state))
-    assert first.public_key() == again.public_key()
-    assert stat.S_IMODE((state / issuers.KEY_FILE).stat().st_mode) == 0o600
-
-
-def test_damaged_key_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / issuers.KEY_FILE).write_text("damaged")
-    with pytest.raises(BadSetting, match="PEM key"):
-        issuers.development_key(str(tmp_path))
-    assert (tmp_path / issuers.KEY_FILE).read_text() == "damaged"
 
 
 async def test_which_issuers_are_believed(tmp_path: Path) -> None:

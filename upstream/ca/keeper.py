@@ -112,9 +112,9 @@ class Keeper:
         return chain.encode("ascii"), key_pem(key)
 
     def _client_roots(self) -> bytes:
-        if self._tls.roots:
-            return Path(self._tls.roots).read_bytes()
-        return self.authority.roots_pem.encode("ascii")
+        """Whose client certificates are verified: our own authority's, and those of ``--caCertFile``."""
+        more = Path(self._tls.roots).read_bytes() if self._tls.roots else b""
+        return self.authority.roots_pem.encode("ascii") + b"\n" + more
 
     def _note_life(self, chain: bytes) -> None:
         leaf = x509.load_pem_x509_certificates(chain)[0]

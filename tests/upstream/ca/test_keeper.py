@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import os
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.support.clock import FakeClock
 from tests.upstream.authority import names, new_key, plug, root
@@ -108,6 +110,15 @@ def test_damaged_bundle_changes_nothing(tmp_path: Path, clock: FakeClock) -> Non
     keep.refresh()
     assert keep.authority == before
     assert presented(keep) == shown
+
+
+def test_clients_of_another_authority_may_be_verified_too(tmp_path: Path, clock: FakeClock) -> None:
+    other = root(clock.now())
+    (tmp_path / "other.pem").write_text(other.roots_pem)
+    keep = keeper(tmp_path, clock, replace(NAMES, roots=str(tmp_path / "other.pem")))
+    trusted = keep.context.get_ca_certs(binary_form=True)
+    wanted = (keep.authority.certificate, other.certificate)
+    assert set(trusted) == {one.public_bytes(Encoding.DER) for one in wanted}
 
 
 def test_certificate_from_files_is_taken_up_again(tmp_path: Path, clock: FakeClock) -> None:
