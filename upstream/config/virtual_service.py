@@ -111,9 +111,9 @@ class Redirect:
 class Body:
     """A fixed answer's body."""
 
-    UNSERVED: ClassVar[frozenset[str]] = frozenset({"bytes"})
-
     string: str = ""
+    bytes: str = ""
+    """In base64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
