@@ -26,6 +26,7 @@ class Metrics:
     file_secret_failures: int = 0
     file_watcher_failures: int = 0
     internal_errors: int = 0
+    write_timeouts: int = 0
     streams: Counts = field(default_factory=Counts)
     expiry: float | None = None
     """NotAfter of the workload's certificate."""
@@ -49,6 +50,7 @@ class Metrics:
                 "",
                 self.file_watcher_failures,
             ),
+            ("istio_agent_pilot_xds_write_timeout", "counter", "", self.write_timeouts),
             ("istio_agent_pilot_total_xds_internal_errors", "counter", "", self.internal_errors),
             ("istio_agent_pilot_total_xds_rejects", "counter", _SDS, self.streams.rejects),
             ("istio_agent_pilot_xds_expired_nonce", "counter", _SDS, self.streams.expired_nonces),

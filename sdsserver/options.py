@@ -146,6 +146,8 @@ class SecretOptions:
     """PILOT_IDENTITY_DIR_TRUST: accept a parent on a disk, or one in which others may write."""
     allow_uids: frozenset[int] | None = None
     """PILOT_UDS_ALLOW: who may connect; None is anyone (``proxy_uids`` for the default)."""
+    allow_gids: frozenset[int] = frozenset()
+    """Groups whose members may connect besides; the proxy's (1337) by default of PILOT_UDS_ALLOW."""
 
     @property
     def socket(self) -> str:

@@ -32,6 +32,8 @@ LIMITS = Limits(max_streams=100_000, max_message=4 * 1024 * 1024)
 BIND_SLEEPS = (1.0, 2.0, 4.0, 8.0, 16.0)
 SEND_DEADLINE = 30.0
 """Seconds a client may take to read one secret; one that does not is gone."""
+UNANSWERED = 64
+"""Requests of one client that may wait; then we stop reading from it."""
 
 log = mesh.log.get("sds")
 
@@ -61,8 +63,6 @@ class SdsService:
         )
         self.ready = asyncio.Event()
         """The socket is listening."""
-        self.first = asyncio.Event()
-        """A secret has been sent."""
 
     def on_update(self, name: str) -> None:
         for stream in self._streams:
@@ -92,8 +92,10 @@ class SdsService:
         }
 
     def _admit(self, peer: Peer) -> str | None:
-        allowed = self._options.allow_uids
-        if allowed is None or peer.uid in allowed:
+        options = self._options
+        if options.allow_uids is None or peer.uid in options.allow_uids:
+            return None
+        if peer.gid in options.allow_gids:
             return None
         return "uid not admitted to secrets, see PILOT_UDS_ALLOW"
 
@@ -127,9 +129,12 @@ class SdsService:
         )
         for name in names:
             response.resources.add(type_url=TYPE_URL, value=await self._encoded(name))
-        async with asyncio.timeout(SEND_DEADLINE):
-            await call.send(response.SerializeToString())
-        self.first.set()
+        try:
+            async with asyncio.timeout(SEND_DEADLINE):
+                await call.send(response.SerializeToString())
+        except TimeoutError:
+            self._metrics.write_timeouts += 1
+            raise RpcError(Status(Code.DEADLINE_EXCEEDED, "client does not read")) from None
         return response.nonce
 
     async def _encoded(self, name: str) -> bytes:
@@ -166,6 +171,7 @@ class _Stream:
         self._inbox: asyncio.Queue[bytes | str | None] = asyncio.Queue()
         """Requests (bytes), updated names (str), the client's end (None)."""
         self._updated: set[str] = set()
+        self._room = asyncio.Semaphore(UNANSWERED)
 
     def on_update(self, name: str) -> None:
         if self.watch.on_update(name) and name not in self._updated:
@@ -183,6 +189,7 @@ class _Stream:
 
     async def _read(self) -> None:
         async for message in self._call:
+            await self._room.acquire()  # no deadline: answering has one
             self._inbox.put_nowait(bytes(message))
         self._inbox.put_nowait(None)
 
@@ -194,7 +201,9 @@ class _Stream:
 
     def _wanted(self, item: bytes | str) -> Sequence[str]:
         """The names to send because of one request or update."""
-        if isinstance(item, str):
+        if isinstance(item, bytes):
+            self._room.release()
+        else:
             self._updated.discard(item)
             return (item,) if self.watch.on_update(item) else ()
         try:

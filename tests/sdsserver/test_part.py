@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -180,3 +182,21 @@ def test_an_unsafe_identity_directory_is_said_and_not_used(
     )
     build_sds(found, SystemClock())
     assert "identity is not stored" in capsys.readouterr().out
+
+
+def test_the_resident_part_imports_nothing_heavy() -> None:
+    code = "import sys, sdsserver.part, sdsserver.external; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "sdsserver.service" in found
+    assert not {"cryptography", "grpc", "ctypes", "hashlib", "yaml", "tempfile"} & set(found)
+
+
+def test_the_child_imports_nothing_of_the_server() -> None:
+    code = "import sys, sdsserver.mint as m; m.make({'host': 'a'}); print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "cryptography" in found
+    assert not {"asyncio", "google.protobuf", "wire", "mesh"} & set(found)

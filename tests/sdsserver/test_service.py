@@ -20,7 +20,7 @@ from mesh.identity import Identity
 from sdsserver.metrics import Metrics
 from sdsserver.options import SecretOptions
 from sdsserver.secret import Secret
-from sdsserver.service import SdsService
+from sdsserver.service import UNANSWERED, SdsService
 from tests.support.clock import FakeClock
 from tests.support.sdsclient import SERVICE, EndOfStream, SdsStream, channel, open_stream
 from wire.proto.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
@@ -225,3 +225,32 @@ async def test_a_socket_that_cannot_be_had_is_said_and_nothing_else_ends(
         assert not world.service.ready.is_set()
         assert world.clock.monotonic() == 1000.0 + 31
         task.cancel()
+
+
+async def test_a_member_of_an_admitted_group_is_served(short_tmp: Path) -> None:
+    stranger, mine = frozenset({os.geteuid() + 1}), frozenset({os.getegid()})
+    async with World(short_tmp, allow_uids=stranger, allow_gids=mine).client() as made:
+        assert await open_stream(made).ask("default")
+
+
+async def test_a_client_that_only_asks_is_held_back(short_tmp: Path) -> None:
+    """Requests are taken as fast as they are answered, so none of this piles up here."""
+    world = World(short_tmp)
+    gate = asyncio.Event()
+
+    async def slow(name: str) -> Secret:
+        await gate.wait()
+        return world.secrets["default"]
+
+    world.service._generate = slow
+    async with world.client() as made:
+        stream = open_stream(made)
+        for _ in range(3 * UNANSWERED):
+            await stream.send(["default"])
+        await asyncio.sleep(0.2)
+        [held] = world.service._streams
+        assert held._inbox.qsize() <= UNANSWERED
+        gate.set()
+        for _ in range(3 * UNANSWERED):
+            await stream.receive()
+        await stream.end()
