@@ -199,10 +199,11 @@ class Session:
                 self._note_refusal(raw)
                 self._answer_from_store(raw)
                 return
+            commands = self.relay.on_request(raw) if self._up is not None else []
             if not self._answered:
+                parse_request(raw, self.relay.variant)
                 self._early.append(raw)
-            if self._up is not None:
-                self._obey(self.relay.on_request(raw))
+            self._obey(commands)
         except DecodeError:
             self.end(Status(Code.INTERNAL, "grpc: error unmarshalling request"))
 
