@@ -84,7 +84,9 @@ class Endpoint:
 
     @property
     def tls_mode(self) -> str:
-        return self.labels.get(TLS_MODE_LABEL, TLS_MODE_DISABLED)
+        """As its label says; one that has an identity is in the mesh."""
+        known = TLS_MODE_ISTIO if self.service_account else TLS_MODE_DISABLED
+        return self.labels.get(TLS_MODE_LABEL, known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -223,7 +225,11 @@ def _endpoints(
     if dns and not spec.endpoints and not host.startswith("*"):
         for port in ports:
             yield Endpoint(
-                address=host, port=port.target_port, port_name=port.name, namespace=one.namespace
+                address=host,
+                port=port.target_port,
+                port_name=port.name,
+                namespace=one.namespace,
+                workload=one.name,
             )
 
 

@@ -8,17 +8,22 @@ from collections.abc import Sequence
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
+from envoy.extensions.filters.listener.original_src.v3 import original_src_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.type.v3 import range_pb2
-from google.protobuf.wrappers_pb2 import UInt32Value
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from upstream.generate.resource import packed
+from upstream.generate.view import View
+from upstream.proxy import Interception
 
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
 HTTP_INSPECTOR = "envoy.filters.listener.http_inspector"
 TLS_INSPECTOR = "envoy.filters.listener.tls_inspector"
 ORIGINAL_DST = "envoy.filters.listener.original_dst"
+ORIGINAL_SRC = "envoy.filters.listener.original_src"
+MARK = 1337
 RAW = "raw_buffer"
 TLS = "tls"
 PLAIN_HTTP = ("http/1.1", "h2c")
@@ -41,17 +46,27 @@ def http_inspector() -> ListenerFilter:
     return ListenerFilter(name=HTTP_INSPECTOR, typed_config=config)
 
 
-def tls_inspector(buffer: int = 0) -> ListenerFilter:
-    """``buffer`` is the first read's size: small saves memory where only ALPN and SNI matter."""
-    inspector = tls_inspector_pb2.TlsInspector()
-    if buffer:
-        inspector.initial_read_buffer_size.CopyFrom(UInt32Value(value=buffer))
+def tls_inspector() -> ListenerFilter:
+    """A small first read saves memory: only ALPN and SNI matter."""
+    inspector = tls_inspector_pb2.TlsInspector(initial_read_buffer_size=UInt32Value(value=512))
     return ListenerFilter(name=TLS_INSPECTOR, typed_config=packed(inspector))
 
 
 def original_dst() -> ListenerFilter:
     config = packed(original_dst_pb2.OriginalDst())
     return ListenerFilter(name=ORIGINAL_DST, typed_config=config)
+
+
+def original_src() -> ListenerFilter:
+    """Upstream connections keep the client's address; the mark is the one that capture rules know."""
+    config = packed(original_src_pb2.OriginalSrc(mark=MARK))
+    return ListenerFilter(name=ORIGINAL_SRC, typed_config=config)
+
+
+def make_transparent(out: Listener, view: View) -> None:
+    """TPROXY hands over connections to addresses that are not ours."""
+    if view.proxy.interception is Interception.TPROXY:
+        out.transparent.CopyFrom(BoolValue(value=True))
 
 
 def except_ports(ports: Sequence[int]) -> listener_components_pb2.ListenerFilterChainMatchPredicate:

@@ -9,6 +9,7 @@ from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as grpc_stats_pb2
+from envoy.extensions.filters.http.grpc_web.v3 import grpc_web_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
@@ -26,6 +27,8 @@ from upstream.generate.view import View
 
 HCM = "envoy.filters.network.http_connection_manager"
 _Manager = hcm_pb2.HttpConnectionManager
+UNKNOWN = "unknown"
+"""Envoy refuses an empty tag."""
 _RBAC = "envoy.filters.http.rbac"
 _DRY_RUN = "istio.authorization.dry_run"
 
@@ -50,7 +53,11 @@ def manager(view: View, prefix: str) -> hcm_pb2.HttpConnectionManager:
 
 
 def http_filters(
-    view: View, *, inbound: bool, security: Sequence[hcm_pb2.HttpFilter] = ()
+    view: View,
+    *,
+    inbound: bool,
+    security: Sequence[hcm_pb2.HttpFilter] = (),
+    grpc_web: bool = False,
 ) -> list[hcm_pb2.HttpFilter]:
     """In Istio's order: who it is, whether it may, what is counted, what is injected, where it goes."""
     istio = view.world.istio_filters
@@ -60,6 +67,7 @@ def http_filters(
     return [
         *([http_exchange(inbound=inbound)] if istio else []),
         *security,
+        *([_filter("envoy.filters.http.grpc_web", grpc_web_pb2.GrpcWeb())] if grpc_web else []),
         _filter("envoy.filters.http.grpc_stats", statistics),
         *([alpn()] if istio and not inbound else []),
         _filter("envoy.filters.http.fault", fault_pb2.HTTPFault()),
@@ -81,9 +89,9 @@ def _tracing(view: View) -> _Manager.Tracing:
     labels = view.proxy.labels
     literals = {
         "istio.canonical_revision": labels.get("service.istio.io/canonical-revision", "latest"),
-        "istio.canonical_service": labels.get("service.istio.io/canonical-name", "unknown"),
-        "istio.cluster_id": view.proxy.cluster_id,
-        "istio.mesh_id": view.proxy.mesh_id,
+        "istio.canonical_service": labels.get("service.istio.io/canonical-name", UNKNOWN),
+        "istio.cluster_id": view.proxy.cluster_id or UNKNOWN,
+        "istio.mesh_id": view.proxy.mesh_id or UNKNOWN,
         "istio.namespace": view.proxy.namespace,
     }
     out = _Manager.Tracing()

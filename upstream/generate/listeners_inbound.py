@@ -31,8 +31,11 @@ from upstream.generate.chains import (
     Listener,
     Match,
     except_ports,
+    ListenerFilter,
     http_inspector,
+    make_transparent,
     original_dst,
+    original_src,
     tcp_proxy,
     tls_inspector,
 )
@@ -51,12 +54,12 @@ from upstream.generate.names import (
 from upstream.generate.resource import Generated, resource
 from upstream.generate.telemetry import network_exchange
 from upstream.generate.view import View
+from upstream.proxy import Interception
 
 MTLS_HTTP = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
 MTLS_TCP = ("istio-peer-exchange", "istio")
 MTLS_ALL = ("istio", "istio-peer-exchange", *MTLS_HTTP)
 OFFERED = ("h2", "http/1.1")
-INSPECTED = 512
 _Manager = hcm_pb2.HttpConnectionManager
 
 
@@ -138,7 +141,7 @@ def _own(view: View, port: InboundPort) -> Listener:
     )
     out.listener_filters_timeout.FromTimedelta(view.world.mesh.protocol_detection_timeout)
     if any(kind.transport == TLS for kind in kinds):
-        out.listener_filters.append(tls_inspector(INSPECTED))
+        out.listener_filters.append(tls_inspector())
     if _sniffed(kinds):
         out.listener_filters.append(http_inspector())
     return out
@@ -167,18 +170,21 @@ def _virtual(view: View, ports: Sequence[InboundPort]) -> Listener:
         ],
     )
     out.listener_filters_timeout.FromTimedelta(view.world.mesh.protocol_detection_timeout)
+    out.listener_filters.append(original_dst())
+    if view.proxy.interception is Interception.TPROXY:
+        out.listener_filters.append(original_src())
     out.listener_filters.extend(_inspectors(chosen, rest))
+    make_transparent(out, view)
     return out
 
 
 def _inspectors(
     chosen: dict[int, tuple[_Kind, ...]], rest: tuple[_Kind, ...]
-) -> Iterator[object]:
+) -> Iterator[ListenerFilter]:
     """Bytes are looked at only on ports where that decides something."""
-    yield original_dst()
     secure = {port: any(k.transport == TLS for k in kinds) for port, kinds in chosen.items()}
     if any(kind.transport == TLS for kind in rest) or any(secure.values()):
-        tls = tls_inspector(INSPECTED)
+        tls = tls_inspector()
         tls.filter_disabled.CopyFrom(except_ports(_quiet(secure)))
         yield tls
     sniffed = {port: _sniffed(kinds) for port, kinds in chosen.items()}
@@ -215,7 +221,8 @@ def _chain(view: View, port: InboundPort, kind: _Kind) -> Chain:
         operation = f"{port.owner}:{port.service_port}/*"
         retries = port.protocol not in (Protocol.GRPC, Protocol.GRPC_WEB)
         routes = _routes(cluster, host, operation, retries=retries)
-        out.filters.extend(_http(view, f"inbound_{name}", routes))
+        http2, web = port.protocol.http2, port.protocol is Protocol.GRPC_WEB
+        out.filters.extend(_http(view, f"inbound_{name}", routes, http2=http2, grpc_web=web))
     else:
         out.filters.extend(_tcp(view, cluster))
     _match(out, view, kind, port.number)
@@ -239,11 +246,22 @@ def _tcp(view: View, cluster: str) -> list[Filter]:
     return [*exchange, *tcp_authorization(view), tcp_proxy(cluster)]
 
 
-def _http(view: View, prefix: str, routes: rds_pb2.RouteConfiguration) -> list[Filter]:
+def _http(
+    view: View,
+    prefix: str,
+    routes: rds_pb2.RouteConfiguration,
+    *,
+    http2: bool = False,
+    grpc_web: bool = False,
+) -> list[Filter]:
     hcm = manager(view, prefix)
+    if http2:
+        hcm.http2_protocol_options.SetInParent()
     hcm.route_config.CopyFrom(routes)
     hcm.http_filters.extend(
-        http_filters(view, inbound=True, security=http_authorization(view))
+        http_filters(
+            view, inbound=True, security=http_authorization(view), grpc_web=grpc_web
+        )
     )
     hcm.server_name = "istio-envoy"
     hcm.forward_client_cert_details = _Manager.APPEND_FORWARD

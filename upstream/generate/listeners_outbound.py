@@ -20,6 +20,7 @@ from upstream.generate.chains import (
     Listener,
     Match,
     http_inspector,
+    make_transparent,
     tcp_proxy,
     tls_inspector,
 )
@@ -84,7 +85,7 @@ def _http_chain(view: View, one: Planned, *, sniffed: bool) -> Chain:
     hcm = manager(view, f"outbound_{one.name}")
     hcm.rds.route_config_name = one.route
     hcm.rds.config_source.CopyFrom(_ads())
-    hcm.http_filters.extend(http_filters(view, inbound=False))
+    hcm.http_filters.extend(http_filters(view, inbound=False, grpc_web=one.grpc_web))
     chain = Chain(
         filters=[*_exchange(view), as_network_filter(hcm)],
         transport_socket_connect_timeout=CONNECT_TIMEOUT,
@@ -146,7 +147,7 @@ def _virtual(view: View) -> Listener:
     hole = Chain(name="virtualOutbound-blackhole", filters=[tcp_proxy(BLACK_HOLE)])
     hole.filter_chain_match.destination_port.value = OUTBOUND_PORT
     rest = Chain(name="virtualOutbound-catchall-tcp", filters=[tcp_proxy(_unknown(view))])
-    return Listener(
+    out = Listener(
         name=VIRTUAL_OUTBOUND,
         address=address("0.0.0.0", OUTBOUND_PORT),
         traffic_direction=base_pb2.OUTBOUND,
@@ -154,3 +155,5 @@ def _virtual(view: View) -> Listener:
         max_connections_to_accept_per_socket_event=UInt32Value(value=1),
         filter_chains=[hole, rest],
     )
+    make_transparent(out, view)
+    return out

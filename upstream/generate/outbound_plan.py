@@ -48,6 +48,8 @@ class Planned:
     """Whether it is bound to every address, so that traffic for no service arrives too."""
     route: str = ""
     """The name of its route configuration, when it speaks HTTP."""
+    grpc_web: bool = False
+    """Whether browsers' gRPC is translated."""
     chains: list[TcpChain] = field(default_factory=list)
 
     @property
@@ -137,6 +139,7 @@ def _binds(view: View, service: Service, port: ServicePort, *, real: bool) -> It
 
 def _join(one: Planned, service: Service, port: ServicePort) -> None:
     if port.protocol.http:
+        one.grpc_web = port.protocol is Protocol.GRPC_WEB if not one.route else one.grpc_web
         one.route = str(port.number)
         return
     if port.protocol.auto:

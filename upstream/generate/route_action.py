@@ -40,6 +40,7 @@ from upstream.generate.view import View
 from upstream.registry import Service, ServicePort
 
 RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+_BY_CODE = "retriable-status-codes"
 PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 PREVIOUS_PRIORITIES = "envoy.retry_priorities.previous_priorities"
 HOST_HEADERS = frozenset({":authority", "host"})
@@ -69,7 +70,7 @@ def plain_action(
     action = _Action(cluster=cluster)
     _set_timeout(action, None)
     default = view.world.mesh.default_http_retry_policy
-    _set_retries(action, default, hashed=hashed is not None)
+    _set_retries(action, default, hashed=False)
     if hashed:
         action.hash_policy.append(hash_policy(hashed))
     return action
@@ -160,6 +161,8 @@ def _set_retries(action: _Action, retries: Retries | None, *, hashed: bool) -> N
         return
     policy = route_pb2.RetryPolicy(num_retries=UInt32Value(value=2), retry_on=RETRY_ON)
     elsewhere = not hashed
+    if elsewhere:
+        policy.host_selection_retry_max_attempts = 5
     if retries is not None:
         policy.num_retries.value = retries.attempts
         if retries.retry_on:
@@ -178,7 +181,6 @@ def _set_retries(action: _Action, retries: Retries | None, *, hashed: bool) -> N
             name=PREVIOUS_HOSTS,
             typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
         )
-        policy.host_selection_retry_max_attempts = 5
     action.retry_policy.CopyFrom(policy)
 
 
@@ -188,6 +190,8 @@ def _retry_on(text: str) -> tuple[str, list[int]]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     codes = [int(part) for part in parts if part.isdigit() and int(part) in known]
     words = [part for part in parts if not (part.isdigit() and int(part) in known)]
+    if codes and _BY_CODE not in words:
+        words.append(_BY_CODE)
     return ",".join(words), codes
 
 

@@ -15,9 +15,9 @@ def domains_of(service: Service, view: View) -> tuple[list[str], list[str]]:
     short = short_names(host, view.proxy.domain)
     names = [host, f"{host}.", *short]
     names += [
-        _bracketed(one.virtual_ip)
+        _bracketed(one.address)
         for one in view.registry.by_host.get(host, ())
-        if one.namespace == service.namespace and one.virtual_ip
+        if one.namespace == service.namespace and one.has_address
     ]
     return names, short
 
