@@ -57,7 +57,7 @@ class Stream:
     delta: bool
     metadata: dict[str, str]
     requests: list[Request] = field(default_factory=list)
-    out: asyncio.Queue[Response | any_pb2.Any | None] = field(default_factory=asyncio.Queue)
+    out: asyncio.Queue[typing.Any] = field(default_factory=asyncio.Queue)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
