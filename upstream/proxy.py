@@ -48,7 +48,7 @@ class Locality:
         return cls(region=region, zone=zone, subzone=subzone)
 
     def __str__(self) -> str:
-        return "/".join((self.region, self.zone, self.subzone)).rstrip("/")
+        return f"{self.region}/{self.zone}/{self.subzone}".rstrip("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

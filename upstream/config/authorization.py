@@ -10,13 +10,25 @@ from upstream.config.problems import Problem, is_network
 from upstream.config.security import Action, AuthorizationPolicy, Condition, Operation, Source
 
 PLAIN_KEYS = frozenset(
-    """source.ip remote.ip source.namespace source.serviceAccount source.principal request.auth.principal
-    request.auth.audiences request.auth.presenter destination.ip destination.port connection.sni""".split()
+    [
+        "source.ip",
+        "remote.ip",
+        "source.namespace",
+        "source.serviceAccount",
+        "source.principal",
+        "request.auth.principal",
+        "request.auth.audiences",
+        "request.auth.presenter",
+        "destination.ip",
+        "destination.port",
+        "connection.sni",
+    ]
 )
 NESTED_KEYS = ("request.headers[", "request.auth.claims[", "experimental.envoy.filters.")
 
 
 def check_authorization_policy(spec: AuthorizationPolicy) -> Iterator[Problem]:
+    """What is wrong with a policy."""
     if spec.action is Action.CUSTOM and not (spec.provider and spec.provider.name):
         yield Problem("provider.name", "missing: a CUSTOM policy names its provider")
     if spec.action is not Action.CUSTOM and spec.provider:

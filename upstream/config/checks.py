@@ -20,6 +20,7 @@ UNIX = "unix://"
 
 
 def check_service_entry(spec: ServiceEntry) -> Iterator[Problem]:
+    """What is wrong with hosts, ports and endpoints."""
     if not spec.hosts:
         yield Problem("hosts", "missing", "name at least one host")
     for i, host in enumerate(spec.hosts):
@@ -75,6 +76,7 @@ def _endpoint(path: str, endpoint: WorkloadEntry, spec: ServiceEntry) -> Iterato
 
 
 def check_workload_entry(spec: WorkloadEntry) -> Iterator[Problem]:
+    """What is wrong with an endpoint of its own."""
     if not spec.address and not spec.network:
         yield Problem("address", "missing")
     elif spec.address.startswith(UNIX) and spec.ports:
@@ -84,6 +86,7 @@ def check_workload_entry(spec: WorkloadEntry) -> Iterator[Problem]:
 
 
 def check_virtual_service(spec: VirtualService) -> Iterator[Problem]:
+    """What is wrong with routing rules."""
     if not spec.hosts and spec.http and not any(route.delegate for route in spec.http):
         pass  # A delegate has no hosts of its own.
     for i, host in enumerate(spec.hosts):
@@ -110,7 +113,9 @@ def _http_route(path: str, route: HttpRoute) -> Iterator[Problem]:
     if given == 0:
         yield Problem(path, "has no action", "give route, redirect, directResponse or delegate")
     elif given > 1:
-        yield Problem(path, "has several actions", "keep one of route, redirect, directResponse, delegate")
+        yield Problem(
+            path, "has several actions", "keep one of route, redirect, directResponse, delegate"
+        )
     for i, share in enumerate(route.route):
         host = share.destination.host
         yield from host_problems(f"{path}.route[{i}].destination.host", host, wildcard=False)
@@ -185,6 +190,7 @@ def _fault(path: str, route: HttpRoute) -> Iterator[Problem]:
 
 
 def check_destination_rule(spec: DestinationRule) -> Iterator[Problem]:
+    """What is wrong with policies and subsets."""
     yield from host_problems("host", spec.host)
     yield from _policy("trafficPolicy", spec.traffic_policy)
     names = Counter(subset.name for subset in spec.subsets)
@@ -235,6 +241,7 @@ def _load_balancer(path: str, balancer: LoadBalancer) -> Iterator[Problem]:
 
 
 def check_sidecar(spec: Sidecar) -> Iterator[Problem]:
+    """What is wrong with listeners."""
     numbers = Counter(entry.port.number for entry in spec.ingress if entry.port)
     for i, entry in enumerate(spec.ingress):
         yield from _ingress(f"ingress[{i}]", entry)
@@ -287,8 +294,11 @@ def _egress(path: str, entry: Egress, *, last: bool) -> Iterator[Problem]:
 
 
 def check_peer_authentication(spec: PeerAuthentication) -> Iterator[Problem]:
+    """What is wrong with mTLS modes."""
     if spec.port_level_mtls and not (spec.selector and spec.selector.match_labels):
-        yield Problem("portLevelMtls", "needs a selector", "select the workloads that have the port")
+        yield Problem(
+            "portLevelMtls", "needs a selector", "select the workloads that have the port"
+        )
     for port, mtls in spec.port_level_mtls.items():
         where = f"portLevelMtls[{port}]"
         if not port.isdigit() or not 1 <= int(port) <= 65535:

@@ -40,19 +40,57 @@ class InboundPolicy:
     mode: InboundMode = InboundMode.PASSTHROUGH
 
 
+def _let_out() -> OutboundPolicy:
+    """The mesh's default is the opposite of a Sidecar's."""
+    return OutboundPolicy(mode=OutboundMode.ALLOW_ANY)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshConfig:
     """Fields that decide about generated configuration; the rest of MeshConfig is for other parts."""
 
     UNSERVED: ClassVar[frozenset[str]] = frozenset(
-        """accessLogEncoding accessLogFile accessLogFormat ca caCertificates certificates clusterLocalNamespaces
-        configSources defaultConfig defaultDestinationRuleExportTo defaultServiceExportTo
-        defaultVirtualServiceExportTo discoverySelectors disableEnvoyListenerLog disableMixerHttpReports
-        dnsRefreshRate enableEnvoyAccessLogService enablePrometheusMerge enableTracing extensionProviders
-        h2UpgradePolicy hboneIdleTimeout inboundClusterStatName ingressClass
-        ingressControllerMode ingressSelector ingressService meshMTLS outboundClusterStatName pathNormalization
-        proxyHttpPort proxyInboundListenPort proxyListenPort serviceScopeConfigs serviceSettings
-        tlsDefaults verifyCertificateAtClient mixerCheckServer mixerReportServer""".split()
+        [
+            "accessLogEncoding",
+            "accessLogFile",
+            "accessLogFormat",
+            "ca",
+            "caCertificates",
+            "certificates",
+            "clusterLocalNamespaces",
+            "configSources",
+            "defaultConfig",
+            "defaultDestinationRuleExportTo",
+            "defaultServiceExportTo",
+            "defaultVirtualServiceExportTo",
+            "discoverySelectors",
+            "disableEnvoyListenerLog",
+            "disableMixerHttpReports",
+            "dnsRefreshRate",
+            "enableEnvoyAccessLogService",
+            "enablePrometheusMerge",
+            "enableTracing",
+            "extensionProviders",
+            "h2UpgradePolicy",
+            "hboneIdleTimeout",
+            "inboundClusterStatName",
+            "ingressClass",
+            "ingressControllerMode",
+            "ingressSelector",
+            "ingressService",
+            "meshMTLS",
+            "outboundClusterStatName",
+            "pathNormalization",
+            "proxyHttpPort",
+            "proxyInboundListenPort",
+            "proxyListenPort",
+            "serviceScopeConfigs",
+            "serviceSettings",
+            "tlsDefaults",
+            "verifyCertificateAtClient",
+            "mixerCheckServer",
+            "mixerReportServer",
+        ]
     )
 
     trust_domain: str = "cluster.local"
@@ -62,7 +100,7 @@ class MeshConfig:
     connect_timeout: timedelta = timedelta(seconds=10)
     protocol_detection_timeout: timedelta = timedelta()
     tcp_keepalive: Keepalive | None = None
-    outbound_traffic_policy: OutboundPolicy = OutboundPolicy(mode=OutboundMode.ALLOW_ANY)
+    outbound_traffic_policy: OutboundPolicy = field(default_factory=_let_out)
     inbound_traffic_policy: InboundPolicy = InboundPolicy()
     default_http_retry_policy: Retries | None = None
     locality_lb_setting: LocalitySetting | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
-Spec = TypeVar("Spec", covariant=True)
+Spec_co = TypeVar("Spec_co", covariant=True)
 
 
 class Kind(StrEnum):
@@ -35,13 +35,13 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Object(Generic[Spec]):
+class Object(Generic[Spec_co]):
     """An object that passed validation; ``spec`` is the frozen dataclass of its kind."""
 
     kind: Kind
     namespace: str
     name: str
-    spec: Spec
+    spec: Spec_co
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     created: str = ""

@@ -56,9 +56,7 @@ class _Meta:
     creation_timestamp: str = ""
 
 
-def parse_documents(
-    text: str, source: str
-) -> tuple[tuple[Object[Any], ...], tuple[Fault, ...]]:
+def parse_documents(text: str, source: str) -> tuple[tuple[Object[Any], ...], tuple[Fault, ...]]:
     """Objects of every document of ``text``, and what is wrong with the rest. Never raises.
 
     A document with a fatal fault gives no object. Kinds that nothing is generated from yet are skipped with a
@@ -73,7 +71,7 @@ def parse_documents(
     except (ValueError, RecursionError):
         return (), (_whole(source, "cannot be read as YAML text"),)
     for node in nodes:
-        if node is None or node.tag == NULL:
+        if node.tag == NULL:
             continue
         one, found = _object(node, source)
         faults += found
@@ -107,7 +105,7 @@ def _meta(node: Node | None, source: str, kind: str, decoder: Decoder) -> _Meta 
     if not isinstance(node, MappingNode):
         decoder.faults.append(_whole(source, "metadata missing", kind))
         return None
-    hints = {"name": str, "namespace": str, "creationTimestamp": str}
+    hints: dict[str, Any] = {"name": str, "namespace": str, "creationTimestamp": str}
     texts = Mapping[str, str]
     hints |= {"labels": texts, "annotations": texts}
     values = {

@@ -34,7 +34,9 @@ def host_problems(path: str, host: str, *, wildcard: bool = True) -> Iterator[Pr
         rest = rest[1:].lstrip("-")
     labels = rest.removesuffix(".").split(".")
     if len(host) > 255 or not all(LABEL.fullmatch(label) for label in labels):
-        yield Problem(path, f"{host!r} is not a host name", "such as reviews.default.svc.cluster.local")
+        yield Problem(
+            path, f"{host!r} is not a host name", "such as reviews.default.svc.cluster.local"
+        )
 
 
 def port_problems(path: str, number: int) -> Iterator[Problem]:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AuthorizationPolicies of a workload as RBAC filters: AUDIT, then DENY, then ALLOW. Pure. Source: spec/upstream.md 7.8, 17.2.
+"""AuthorizationPolicies of a workload as RBAC filters: AUDIT, then DENY, then ALLOW. Pure.
+
+Source: spec/upstream.md 7.8, 17.2.
 
 A CUSTOM policy needs an external authorizer, which is not served yet: its workload refuses everything instead, as
 istiod does when the provider is unknown.

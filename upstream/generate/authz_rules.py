@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import TypeAlias
 
 from envoy.config.core.v3 import address_pb2
 from envoy.config.rbac.v3 import rbac_pb2
@@ -25,11 +26,11 @@ from upstream.world import World
 
 SPIFFE = "spiffe://"
 JWT = "envoy.filters.http.jwt_authn"
-Permission = rbac_pb2.Permission
-Principal = rbac_pb2.Principal
+Permission: TypeAlias = rbac_pb2.Permission
+Principal: TypeAlias = rbac_pb2.Principal
 
 
-class NotOnTcp(Exception):  # noqa: N818  it is a finding, caught in this file
+class NotOnTcp(Exception):
     """The rule looks at something that plain TCP does not have."""
 
 
@@ -124,13 +125,9 @@ def _source(given: Source, world: World) -> list[_Term]:
             not_values=given.not_request_principals,
             http=True,
         ),
-        _Term(
-            make=_account, values=given.service_accounts, not_values=given.not_service_accounts
-        ),
+        _Term(make=_account, values=given.service_accounts, not_values=given.not_service_accounts),
         _Term(make=_namespace, values=given.namespaces, not_values=given.not_namespaces),
-        _Term(
-            make=_remote, values=given.remote_ip_blocks, not_values=given.not_remote_ip_blocks
-        ),
+        _Term(make=_remote, values=given.remote_ip_blocks, not_values=given.not_remote_ip_blocks),
         _Term(make=_direct, values=given.ip_blocks, not_values=given.not_ip_blocks),
     ]
 
@@ -197,7 +194,9 @@ def _on_permission(given: Condition) -> bool:
     return given.key.startswith(("destination.", "connection.", "experimental."))
 
 
-def string_matcher(value: str, prefix: str = "", *, ignore_case: bool = False) -> string_pb2.StringMatcher:
+def string_matcher(
+    value: str, prefix: str = "", *, ignore_case: bool = False
+) -> string_pb2.StringMatcher:
     """``x`` exactly, ``x*`` and ``*x`` at one end, ``*`` anything but nothing."""
     if value == "*":
         return string_pb2.StringMatcher(safe_regex=_regex(".+"))

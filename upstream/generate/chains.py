@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
@@ -28,11 +29,11 @@ RAW = "raw_buffer"
 TLS = "tls"
 PLAIN_HTTP = ("http/1.1", "h2c")
 
-Chain = listener_components_pb2.FilterChain
-Match = listener_components_pb2.FilterChainMatch
-Filter = listener_components_pb2.Filter
-ListenerFilter = listener_components_pb2.ListenerFilter
-Listener = listener_pb2.Listener
+Chain: TypeAlias = listener_components_pb2.FilterChain
+Match: TypeAlias = listener_components_pb2.FilterChainMatch
+Filter: TypeAlias = listener_components_pb2.Filter
+ListenerFilter: TypeAlias = listener_components_pb2.ListenerFilter
+Listener: TypeAlias = listener_pb2.Listener
 
 
 def tcp_proxy(cluster: str) -> Filter:
@@ -42,6 +43,7 @@ def tcp_proxy(cluster: str) -> Filter:
 
 
 def http_inspector() -> ListenerFilter:
+    """Tells HTTP from the rest."""
     config = packed(http_inspector_pb2.HttpInspector())
     return ListenerFilter(name=HTTP_INSPECTOR, typed_config=config)
 
@@ -53,6 +55,7 @@ def tls_inspector() -> ListenerFilter:
 
 
 def original_dst() -> ListenerFilter:
+    """Restores the address that the client meant."""
     config = packed(original_dst_pb2.OriginalDst())
     return ListenerFilter(name=ORIGINAL_DST, typed_config=config)
 

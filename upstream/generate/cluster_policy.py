@@ -6,6 +6,8 @@ Source: spec/upstream.md 7.1. Zero and absent are "not said" in connection pools
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import address_pb2, protocol_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -32,8 +34,8 @@ from upstream.registry import ServicePort
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 NO_LIMIT = 4294967295
 DEFAULT_RING = 1024
-_Options = http_protocol_options_pb2.HttpProtocolOptions
-_Cluster = cluster_pb2.Cluster
+_Options: TypeAlias = http_protocol_options_pb2.HttpProtocolOptions
+_Cluster: TypeAlias = cluster_pb2.Cluster
 
 _BALANCE = {
     Balance.UNSPECIFIED: _Cluster.LEAST_REQUEST,
@@ -45,7 +47,7 @@ _BALANCE = {
 }
 
 
-def downstream_protocol() -> _Options.UseDownstreamHttpConfig:
+def downstream_protocol() -> http_protocol_options_pb2.HttpProtocolOptions.UseDownstreamHttpConfig:
     """Speak upstream what the client speaks."""
     return _Options.UseDownstreamHttpConfig(
         http_protocol_options=protocol_pb2.Http1ProtocolOptions(),
@@ -53,10 +55,9 @@ def downstream_protocol() -> _Options.UseDownstreamHttpConfig:
     )
 
 
-def explicit_http2() -> _Options.ExplicitHttpConfig:
-    return _Options.ExplicitHttpConfig(
-        http2_protocol_options=protocol_pb2.Http2ProtocolOptions()
-    )
+def explicit_http2() -> http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig:
+    """HTTP/2 whatever the client speaks."""
+    return _Options.ExplicitHttpConfig(http2_protocol_options=protocol_pb2.Http2ProtocolOptions())
 
 
 def http_options_of(port: ServicePort, policy: TrafficPolicy) -> _Options:
@@ -90,9 +91,7 @@ def set_http_options(cluster: _Cluster, options: _Options) -> None:
     cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
 
 
-def apply_policy(
-    cluster: _Cluster, options: _Options, policy: TrafficPolicy, view: View
-) -> None:
+def apply_policy(cluster: _Cluster, options: _Options, policy: TrafficPolicy, view: View) -> None:
     """Everything but TLS."""
     apply_pool(cluster, options, policy.connection_pool or ConnectionPool(), view)
     _apply_outlier(cluster, policy.outlier_detection)
@@ -101,9 +100,7 @@ def apply_policy(
         cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
 
 
-def apply_pool(
-    cluster: _Cluster, options: _Options, pool: ConnectionPool, view: View
-) -> None:
+def apply_pool(cluster: _Cluster, options: _Options, pool: ConnectionPool, view: View) -> None:
     """Limits and timeouts of connections."""
     tcp, http = pool.tcp or TcpSettings(), pool.http or HttpSettings()
     threshold = circuit_breaker_pb2.CircuitBreakers.Thresholds(
@@ -112,9 +109,7 @@ def apply_pool(
         max_requests=_limit(http.http2_max_requests),
         max_retries=_limit(http.max_retries),
     )
-    cluster.circuit_breakers.CopyFrom(
-        circuit_breaker_pb2.CircuitBreakers(thresholds=[threshold])
-    )
+    cluster.circuit_breakers.CopyFrom(circuit_breaker_pb2.CircuitBreakers(thresholds=[threshold]))
     if tcp.connect_timeout is not None:
         cluster.connect_timeout.FromTimedelta(tcp.connect_timeout)
     _apply_keepalive(cluster, tcp.tcp_keepalive or view.world.mesh.tcp_keepalive)

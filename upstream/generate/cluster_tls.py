@@ -6,6 +6,8 @@ Source: spec/upstream.md 7.7.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -29,8 +31,8 @@ from upstream.generate.names import server_name
 from upstream.generate.view import View
 from upstream.registry import TLS_MODE_DISABLED, TLS_MODE_ISTIO, Service, ServicePort
 
-_Cluster = cluster_pb2.Cluster
-_Options = http_protocol_options_pb2.HttpProtocolOptions
+_Cluster: TypeAlias = cluster_pb2.Cluster
+_Options: TypeAlias = http_protocol_options_pb2.HttpProtocolOptions
 SYSTEM_ROOTS = "file-root:system"
 
 
@@ -160,5 +162,3 @@ def _name_from_request(options: _Options, tls: ClientTls) -> None:
     options.upstream_http_protocol_options.auto_sni = True
     if not tls.subject_alt_names and not tls.insecure_skip_verify:
         options.upstream_http_protocol_options.auto_san_validation = True
-
-

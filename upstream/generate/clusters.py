@@ -135,8 +135,6 @@ def _set_dns(cluster: cluster_pb2.Cluster) -> None:
     cluster.dns_refresh_rate.FromSeconds(60)
     cluster.respect_dns_ttl = True
     cluster.dns_jitter.FromMilliseconds(100)
-    resolver = cares_dns_resolver_pb2.CaresDnsResolverConfig(
-        udp_max_queries=UInt32Value(value=100)
-    )
+    resolver = cares_dns_resolver_pb2.CaresDnsResolverConfig(udp_max_queries=UInt32Value(value=100))
     cluster.typed_dns_resolver_config.name = "envoy.network.dns_resolver.cares"
     cluster.typed_dns_resolver_config.typed_config.CopyFrom(packed(resolver))

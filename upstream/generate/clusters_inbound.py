@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import address_pb2
@@ -24,10 +25,11 @@ from upstream.generate.view import View
 
 FOREVER = Duration(seconds=9223372035)
 """As near to never as a duration in nanoseconds gets."""
-_Cluster = cluster_pb2.Cluster
+_Cluster: TypeAlias = cluster_pb2.Cluster
 
 
 def inbound_clusters(view: View) -> Iterator[Generated]:
+    """One for each inbound port."""
     for port in inbound_ports(view):
         yield _cluster(view, port)
 

@@ -68,9 +68,9 @@ def rule_for(proxy: Proxy, service: Service, world: World) -> Rule | None:
     """The rule for outbound traffic of ``proxy`` to ``service``."""
     rules = _rules_for(proxy.namespace, service.hostname, service.namespace, world)
     for rule in rules:
-        if rule.selector and rule.namespace == proxy.namespace:
-            if rule.selector.items() <= proxy.labels.items():
-                return rule
+        here = rule.namespace == proxy.namespace
+        if here and rule.selector and rule.selector.items() <= proxy.labels.items():
+            return rule
     return next((rule for rule in rules if not rule.selector), None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
@@ -16,8 +17,8 @@ from upstream.config.problems import is_ip
 from upstream.config.security import MtlsMode
 from upstream.config.shared import TlsMode
 from upstream.generate.addresses import address
-from upstream.generate.eds_names import eds_names
 from upstream.generate.destination_rules import NOTHING, Rule, rule_for
+from upstream.generate.eds_names import eds_names
 from upstream.generate.locality import prefer
 from upstream.generate.metadata import istio_metadata
 from upstream.generate.mtls import workload_mode
@@ -28,7 +29,7 @@ from upstream.proxy import Locality
 from upstream.registry import TLS_MODE_ISTIO, Discovery, Endpoint, Service, ServicePort
 
 MATCH = "envoy.transport_socket_match"
-_Assignment = endpoint_pb2.ClusterLoadAssignment
+_Assignment: TypeAlias = endpoint_pb2.ClusterLoadAssignment
 
 
 def endpoints(view: View, names: frozenset[str] | None) -> list[Generated]:
@@ -117,17 +118,13 @@ def _group(
     there = Locality.parse(name)
     weight = sum(member.load_balancing_weight.value for member in members)
     return endpoint_components_pb2.LocalityLbEndpoints(
-        locality=base_pb2.Locality(
-            region=there.region, zone=there.zone, sub_zone=there.subzone
-        ),
+        locality=base_pb2.Locality(region=there.region, zone=there.zone, sub_zone=there.subzone),
         lb_endpoints=members,
         load_balancing_weight=UInt32Value(value=weight),
     )
 
 
-def _lb_endpoint(
-    view: View, one: Endpoint, *, secured: bool
-) -> endpoint_components_pb2.LbEndpoint:
+def _lb_endpoint(view: View, one: Endpoint, *, secured: bool) -> endpoint_components_pb2.LbEndpoint:
     metadata = base_pb2.Metadata()
     if one.workload:
         metadata = istio_metadata({"workload": _workload(one, view.proxy.cluster_id)})
@@ -158,4 +155,4 @@ def _workload(one: Endpoint, cluster: str) -> str:
         or ""
     )
     shown = "" if revision == "latest" else revision
-    return ";".join((one.workload, one.namespace, canonical, shown, cluster))
+    return f"{one.workload};{one.namespace};{canonical};{shown};{cluster}"

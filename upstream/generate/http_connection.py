@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP connection manager that all HTTP filter chains share, and its filters. Pure. Source: spec/upstream.md 7.3, 7.5."""
+"""The HTTP connection manager that all HTTP filter chains share, and its filters. Pure.
+
+Source: spec/upstream.md 7.3, 7.5.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
@@ -26,7 +30,7 @@ from upstream.generate.telemetry import alpn, http_exchange
 from upstream.generate.view import View
 
 HCM = "envoy.filters.network.http_connection_manager"
-_Manager = hcm_pb2.HttpConnectionManager
+_Manager: TypeAlias = hcm_pb2.HttpConnectionManager
 UNKNOWN = "unknown"
 """Envoy refuses an empty tag."""
 _RBAC = "envoy.filters.http.rbac"
@@ -81,10 +85,11 @@ def _filter(name: str, config: Message) -> hcm_pb2.HttpFilter:
 
 
 def as_network_filter(out: hcm_pb2.HttpConnectionManager) -> listener_components_pb2.Filter:
+    """The connection manager as the last filter of a chain."""
     return listener_components_pb2.Filter(name=HCM, typed_config=packed(out))
 
 
-def _tracing(view: View) -> _Manager.Tracing:
+def _tracing(view: View) -> hcm_pb2.HttpConnectionManager.Tracing:
     """Sampling, and tags that say where a span comes from; a provider is another matter."""
     labels = view.proxy.labels
     literals = {

@@ -61,7 +61,8 @@ def inbound_ports(view: View) -> list[InboundPort]:
 
 def _ingress(view: View, entry: Ingress, owner: str, path: str) -> InboundPort:
     port = entry.port
-    assert port is not None  # BUG otherwise: the check of Sidecar asks for it
+    if port is None:
+        raise ValueError("BUG: the check of Sidecar asks for a port")
     real = entry.capture_mode is CaptureMode.NONE or not view.captured
     return InboundPort(
         number=port.number,

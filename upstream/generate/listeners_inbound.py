@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LDS, inbound: filter chains by the workload's mTLS mode and each port's protocol. Pure. Source: spec/upstream.md 7.5, 17.2.
+"""LDS, inbound: filter chains by the workload's mTLS mode and each port's protocol. Pure.
+
+Source: spec/upstream.md 7.5, 17.2.
 
 Captured traffic arrives at one virtual listener, whose chains tell ports apart; without capture each port of the
 Sidecar is a listener of its own.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
@@ -29,9 +32,9 @@ from upstream.generate.chains import (
     Chain,
     Filter,
     Listener,
+    ListenerFilter,
     Match,
     except_ports,
-    ListenerFilter,
     http_inspector,
     make_transparent,
     original_dst,
@@ -60,7 +63,7 @@ MTLS_HTTP = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
 MTLS_TCP = ("istio-peer-exchange", "istio")
 MTLS_ALL = ("istio", "istio-peer-exchange", *MTLS_HTTP)
 OFFERED = ("h2", "http/1.1")
-_Manager = hcm_pb2.HttpConnectionManager
+_Manager: TypeAlias = hcm_pb2.HttpConnectionManager
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,7 @@ def _kinds(mode: MtlsMode, protocol: Protocol) -> tuple[_Kind, ...]:
 
 
 def inbound_listeners(view: View) -> Iterator[Generated]:
+    """Real listeners, and the virtual one where traffic is captured."""
     ports = inbound_ports(view)
     for port in ports:
         if port.real:
@@ -235,7 +239,7 @@ def _match(out: Chain, view: View, kind: _Kind, port: int) -> None:
         match.destination_port.value = port
     out.filter_chain_match.CopyFrom(match)
     if kind.terminate:
-        offered = OFFERED
+        offered: tuple[str, ...] = OFFERED
         if view.world.istio_filters and not kind.http:
             offered = ("istio-peer-exchange", *OFFERED)
         out.transport_socket.CopyFrom(downstream_socket(view.world, offered))
@@ -259,9 +263,7 @@ def _http(
         hcm.http2_protocol_options.SetInParent()
     hcm.route_config.CopyFrom(routes)
     hcm.http_filters.extend(
-        http_filters(
-            view, inbound=True, security=http_authorization(view), grpc_web=grpc_web
-        )
+        http_filters(view, inbound=True, security=http_authorization(view), grpc_web=grpc_web)
     )
     hcm.server_name = "istio-envoy"
     hcm.forward_client_cert_details = _Manager.APPEND_FORWARD

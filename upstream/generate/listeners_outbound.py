@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LDS, outbound: the planned listeners, and the one that captured traffic arrives at. Pure. Source: spec/upstream.md 7.3."""
+"""LDS, outbound: the planned listeners, and the one that captured traffic arrives at. Pure.
+
+Source: spec/upstream.md 7.3.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,7 @@ CATCH_ALL = "PassthroughFilterChain"
 
 
 def outbound_listeners(view: View) -> Iterator[Generated]:
+    """Planned listeners, and the virtual one where traffic is captured."""
     for one in outbound_plan(view):
         yield resource(one.name, _listener(view, one))
     if view.captured:
@@ -121,9 +125,7 @@ def _tcp_chain(view: View, chain: TcpChain) -> Chain:
 def _cidr(text: str) -> address_pb2.CidrRange:
     network = ip_network(text, strict=False)
     length = UInt32Value(value=network.prefixlen)
-    return address_pb2.CidrRange(
-        address_prefix=str(network.network_address), prefix_len=length
-    )
+    return address_pb2.CidrRange(address_prefix=str(network.network_address), prefix_len=length)
 
 
 def _exchange(view: View) -> list[Filter]:

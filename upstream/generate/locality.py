@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from envoy.config.endpoint.v3 import endpoint_components_pb2
 
@@ -12,7 +13,7 @@ from upstream.config.destination_rule import Distribute, LocalitySetting, Traffi
 from upstream.config.mesh import MeshConfig
 from upstream.proxy import Locality
 
-_Group = endpoint_components_pb2.LocalityLbEndpoints
+_Group: TypeAlias = endpoint_components_pb2.LocalityLbEndpoints
 
 
 def setting_of(policy: TrafficPolicy, mesh: MeshConfig) -> LocalitySetting | None:

@@ -28,7 +28,11 @@ def config_metadata(path: str) -> base_pb2.Metadata:
 
 
 def cluster_metadata(
-    services: Iterable[Service], rule: Rule | None = None, subset: str = "", *, external: bool = False
+    services: Iterable[Service],
+    rule: Rule | None = None,
+    subset: str = "",
+    *,
+    external: bool = False,
 ) -> base_pb2.Metadata:
     """The services behind a cluster, and the rule that shaped it."""
     values: dict[str, Any] = {

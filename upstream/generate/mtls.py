@@ -21,8 +21,8 @@ from upstream.generate.resource import packed
 from upstream.world import World
 
 SDS_CLUSTER = "sds-grpc"
-WORKLOAD_SECRET = "default"
-ROOT_SECRET = "ROOTCA"
+WORKLOAD_SECRET = "default"  # noqa: S105  a resource name
+ROOT_SECRET = "ROOTCA"  # noqa: S105  a resource name
 TLS = "envoy.transport_sockets.tls"
 RAW = "envoy.transport_sockets.raw_buffer"
 CIPHERS = (
@@ -155,4 +155,5 @@ def raw_socket() -> base_pb2.TransportSocket:
 
 
 def socket(name: str, context: object) -> base_pb2.TransportSocket:
+    """A transport socket by its extension name."""
     return base_pb2.TransportSocket(name=name, typed_config=packed(context))  # type: ignore[arg-type]  # a message

@@ -16,6 +16,7 @@ UNIX: Final = "unix://"
 
 
 def outbound_cluster(port: int, subset: str, host: str) -> str:
+    """A service port, or a subset of it."""
     return f"outbound|{port}|{subset}|{host}"
 
 
@@ -28,6 +29,7 @@ def split_outbound(name: str) -> tuple[int, str, str] | None:
 
 
 def inbound_cluster(port: int) -> str:
+    """A port of the workload itself."""
     return f"inbound|{port}||"
 
 
@@ -37,6 +39,7 @@ def server_name(port: int, subset: str, host: str) -> str:
 
 
 def listener(bind: str, port: int) -> str:
+    """By address and port, or the path of a unix socket."""
     return bind if bind.startswith(UNIX) else f"{bind}_{port}"
 
 

@@ -86,7 +86,8 @@ def _real(view: View, egress: EgressListener) -> bool:
 
 def _explicit(view: View, egress: EgressListener) -> Planned:
     port = egress.port
-    assert port is not None  # BUG otherwise: the caller looked
+    if port is None:
+        raise ValueError("BUG: the caller looked for a port")
     real = _real(view, egress)
     bind = egress.bind or (LOOPBACK if real else ANY_ADDRESS)
     one = Planned(bind=bind, port=port.number, real=real, shared=bind == ANY_ADDRESS)

@@ -24,4 +24,5 @@ def packed(message: Message) -> AnyMessage:
 
 
 def resource(name: str, message: Message) -> Generated:
+    """The message, ready for a response."""
     return Generated(name, packed(message).SerializeToString())

@@ -10,6 +10,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
+from typing import TypeAlias
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
@@ -50,8 +51,8 @@ _CODES = {
     307: route_pb2.RedirectAction.TEMPORARY_REDIRECT,
     308: route_pb2.RedirectAction.PERMANENT_REDIRECT,
 }
-_Action = route_pb2.RouteAction
-_Header = base_pb2.HeaderValueOption
+_Action: TypeAlias = route_pb2.RouteAction
+_Header: TypeAlias = base_pb2.HeaderValueOption
 
 
 def hashing(view: View, service: Service, port: ServicePort, subset: str) -> ConsistentHash | None:
@@ -63,9 +64,7 @@ def hashing(view: View, service: Service, port: ServicePort, subset: str) -> Con
     return policy.load_balancer.consistent_hash if policy.load_balancer else None
 
 
-def plain_action(
-    view: View, cluster: str, hashed: ConsistentHash | None
-) -> route_pb2.RouteAction:
+def plain_action(view: View, cluster: str, hashed: ConsistentHash | None) -> route_pb2.RouteAction:
     """What happens to requests that no VirtualService speaks of."""
     action = _Action(cluster=cluster)
     _set_timeout(action, None)
@@ -132,9 +131,7 @@ class _Target:
 
 def _resolve(destination: Destination, view: View, port: int) -> tuple[Service | None, int]:
     """The service and its port: as named, else its only one, else the listener's."""
-    service = next(
-        (one for one in view.scope.services if one.hostname == destination.host), None
-    )
+    service = next((one for one in view.scope.services if one.hostname == destination.host), None)
     if destination.port and destination.port.number:
         return service, destination.port.number
     if service and len(service.ports) == 1:
@@ -143,6 +140,7 @@ def _resolve(destination: Destination, view: View, port: int) -> tuple[Service |
 
 
 def destination_cluster(destination: Destination, view: View, port: int) -> str:
+    """The cluster that a destination means."""
     _, number = _resolve(destination, view, port)
     return outbound_cluster(number, destination.subset, destination.host)
 
@@ -242,7 +240,7 @@ def percent(share: Percent) -> percent_pb2.FractionalPercent:
     )
 
 
-def hash_policy(hashed: ConsistentHash) -> _Action.HashPolicy:
+def hash_policy(hashed: ConsistentHash) -> route_pb2.RouteAction.HashPolicy:
     """What of a request decides where it goes."""
     if hashed.http_header_name:
         header = _Action.HashPolicy.Header(header_name=hashed.http_header_name)
@@ -285,9 +283,7 @@ def _authority(values: Mapping[str, str]) -> str:
 
 def _values(operations: HeaderOperations) -> Sequence[_Header]:
     return [
-        _Header(
-            header=base_pb2.HeaderValue(key=name, value=values[name]), append_action=action
-        )
+        _Header(header=base_pb2.HeaderValue(key=name, value=values[name]), append_action=action)
         for values, action in (
             (operations.set, _Header.OVERWRITE_IF_EXISTS_OR_ADD),
             (operations.add, _Header.APPEND_IF_EXISTS_OR_ADD),
@@ -324,5 +320,3 @@ def respond(out: route_pb2.Route, rule: HttpRoute, given: DirectResponse) -> Non
         out.direct_response.body.inline_bytes = base64.b64decode(given.body.bytes)
     elif given.body:
         out.direct_response.body.inline_string = given.body.string
-
-

@@ -71,9 +71,7 @@ def _set_path(out: route_pb2.RouteMatch, uri: StringMatch | None) -> None:
         out.safe_regex.regex = uri.regex
 
 
-def _add_header(
-    out: route_pb2.RouteMatch, name: str, wanted: StringMatch, *, invert: bool
-) -> None:
+def _add_header(out: route_pb2.RouteMatch, name: str, wanted: StringMatch, *, invert: bool) -> None:
     if name.startswith(CLAIMS):
         out.dynamic_metadata.append(_claim(name, wanted, invert=invert))
         return
@@ -95,6 +93,7 @@ def _header(name: str, wanted: StringMatch) -> route_pb2.HeaderMatcher:
 
 
 def string_matcher(wanted: StringMatch) -> string_pb2.StringMatcher:
+    """The same comparison in Envoy's words."""
     if wanted.prefix is not None:
         return string_pb2.StringMatcher(prefix=wanted.prefix)
     if wanted.regex is not None:
@@ -117,9 +116,7 @@ def _claim(name: str, wanted: StringMatch, *, invert: bool) -> metadata_pb2.Meta
     either = value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=[value, in_list]))
     return metadata_pb2.MetadataMatcher(
         filter=JWT,
-        path=[
-            metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in ("payload", *keys)
-        ],
+        path=[metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in ("payload", *keys)],
         value=either,
         invert=invert,
     )

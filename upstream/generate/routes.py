@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
 from envoy.config.route.v3 import route_pb2 as rds_pb2
@@ -31,7 +32,7 @@ from upstream.registry import Service, ServicePort
 EXPLICIT = 0
 """Stands for "every port": behind an explicit proxy or a unix socket the request names its port."""
 HTTP_PORT = 80
-_Host = route_pb2.VirtualHost
+_Host: TypeAlias = route_pb2.VirtualHost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from upstream.config.objects import Kind, Object
-from upstream.config.sidecar import CaptureMode, Egress, OutboundPolicy, Sidecar
 from upstream.config.shared import Port
-from upstream.config.virtual_service import VirtualService
+from upstream.config.sidecar import CaptureMode, Egress, OutboundPolicy, Sidecar
 from upstream.generate.virtual_services import Routing, mesh_routings
 from upstream.hosts import overlap, subset_of
 from upstream.proxy import Proxy
@@ -112,13 +111,15 @@ def _pattern(host: str, namespace: str) -> tuple[str, str]:
 
 def _imported(space: str, host: str, patterns: list[tuple[str, str]]) -> bool:
     return any(
-        wanted in ("*", space) and (name == "*" or subset_of(host, name)) for wanted, name in patterns
+        wanted in ("*", space) and (name == "*" or subset_of(host, name))
+        for wanted, name in patterns
     )
 
 
 def _routing_imported(routing: Routing, patterns: list[tuple[str, str]]) -> bool:
     return any(
-        wanted in ("*", routing.namespace) and (name == "*" or any(overlap(h, name) for h in routing.hosts))
+        wanted in ("*", routing.namespace)
+        and (name == "*" or any(overlap(h, name) for h in routing.hosts))
         for wanted, name in patterns
     )
 
@@ -148,7 +149,10 @@ def _destinations(
     """Services that imported routes lead to are imported with them."""
     hosts = {one.hostname for one in known}
     wanted = {
-        host for listener in egress for routing in listener.routings for host in routing.destinations
+        host
+        for listener in egress
+        for routing in listener.routings
+        for host in routing.destinations
     } - hosts
     found = [one for one in visible if one.hostname in wanted]
     yield from _one_namespace(found, [], namespace)

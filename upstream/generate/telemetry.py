@@ -49,7 +49,7 @@ def network_exchange() -> listener_components_pb2.Filter:
 
 def http_exchange(*, inbound: bool) -> hcm_pb2.HttpFilter:
     """Peer metadata in HTTP headers."""
-    methods = [{"istio_headers": {}}, {"workload_discovery": {}}]
+    methods: list[dict[str, Any]] = [{"istio_headers": {}}, {"workload_discovery": {}}]
     side = "downstream" if inbound else "upstream"
     values = {f"{side}_discovery": methods, f"{side}_propagation": [{"istio_headers": {}}]}
     return hcm_pb2.HttpFilter(name=EXCHANGE, typed_config=_typed(_PEER_METADATA, values))

@@ -14,6 +14,7 @@ REST = "{**}"
 
 
 def is_template(path: str) -> bool:
+    """Whether the path has wildcards in braces."""
     return ONE in path or REST in path
 
 
@@ -21,7 +22,5 @@ def template_permission(path: str) -> rbac_pb2.Permission:
     """Envoy writes the same wildcards without braces."""
     plain = path.replace(REST, "**").replace(ONE, "*")
     config = uri_template_match_pb2.UriTemplateMatchConfig(path_template=plain)
-    extension = extension_pb2.TypedExtensionConfig(
-        name="uri-template", typed_config=packed(config)
-    )
+    extension = extension_pb2.TypedExtensionConfig(name="uri-template", typed_config=packed(config))
     return rbac_pb2.Permission(uri_template=extension)

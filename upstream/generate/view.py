@@ -36,6 +36,5 @@ class View:
 
 
 def view_of(proxy: Proxy, world: World) -> View:
-    return View(
-        proxy=proxy, world=world, scope=scope_of(proxy, world), registry=Registry.of(world)
-    )
+    """The view of ``proxy``."""
+    return View(proxy=proxy, world=world, scope=scope_of(proxy, world), registry=Registry.of(world))

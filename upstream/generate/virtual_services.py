@@ -68,10 +68,7 @@ def _gateway(name: str, namespace: str) -> str:
 
 def _routing(one: Object[VirtualService], world: World) -> Routing:
     spec, space = one.spec, one.namespace
-    http = tuple(
-        _complete(route, owner)
-        for route, owner in _delegated(spec.http, space, world)
-    )
+    http = tuple(_complete(route, owner) for route, owner in _delegated(spec.http, space, world))
     tcp = tuple(
         replace(route, route=tuple(_l4(to, space) for to in route.route)) for route in spec.tcp
     )
@@ -81,7 +78,8 @@ def _routing(one: Object[VirtualService], world: World) -> Routing:
     reached = {to.destination.host for route in http for to in route.route}
     reached |= {mirror.destination.host for route in http for mirror in route.mirrors}
     reached |= {route.mirror.host for route in http if route.mirror}
-    reached |= {to.destination.host for l4 in (*tcp, *tls) for to in l4.route}
+    reached |= {to.destination.host for l4 in tcp for to in l4.route}
+    reached |= {to.destination.host for l4 in tls for to in l4.route}
     return Routing(
         name=one.name,
         namespace=space,
@@ -148,8 +146,18 @@ def _merge(root: HttpRoute, inner: HttpRoute) -> HttpRoute | None:
     name = "-".join(part for part in (root.name, inner.name) if part)
     taken = {
         field: getattr(root, field)
-        for field in ("rewrite", "timeout", "retries", "fault", "mirror", "mirror_percentage",
-                      "cors_policy", "headers", "mirrors", "mirror_percent")
+        for field in (
+            "rewrite",
+            "timeout",
+            "retries",
+            "fault",
+            "mirror",
+            "mirror_percentage",
+            "cors_policy",
+            "headers",
+            "mirrors",
+            "mirror_percent",
+        )
         if not getattr(inner, field)
     }
     return replace(inner, name=name, match=matches, **taken)
@@ -169,7 +177,8 @@ def _merge_matches(
 
 def _merge_match(root: HttpMatch, inner: HttpMatch) -> HttpMatch | None:
     conflict = any(
-        getattr(root, name) is not None and getattr(inner, name) is not None
+        getattr(root, name) is not None
+        and getattr(inner, name) is not None
         and not _within(getattr(inner, name), getattr(root, name))
         for name in ("uri", "scheme", "method", "authority")
     )
