@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 from mesh import log
 from mesh.clock import Clock
@@ -34,6 +35,10 @@ SOTW_PATH = SERVICE + "StreamAggregatedResources"
 DELTA_PATH = SERVICE + "DeltaAggregatedResources"
 INBOX = 64
 """Requests that wait on a stream before its reading stops."""
+PATIENCE = 1.0
+"""Seconds that a slow client may hold its place among those pushed to at once."""
+TAKEN_WITHIN = 120.0
+"""Seconds in which a client must take what it was sent; keepalive finds those that are gone."""
 FIRST_REQUEST_WITHIN = 30.0
 """Seconds in which a new stream must say who it is."""
 
@@ -159,12 +164,15 @@ class Stream:
         self._connection = connection
         self._inbox: asyncio.Queue[Ask | None] = asyncio.Queue(INBOX)
         self._log = log.get(_SCOPE[connection.variant])
+        self._group: asyncio.TaskGroup | None = None
+        self._place = AsyncExitStack()
+        """Held while pushing; given up early for a client that does not take what it is sent."""
 
     async def run(self, first: Ask) -> None:
         """Until the client has finished or is gone."""
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(), name=f"read {self._connection.id}")
+            async with asyncio.TaskGroup() as self._group:
+                self._group.create_task(self._read(), name=f"read {self._connection.id}")
                 await self._answer_and_push(first)
         except* Exception as errors:  # noqa: BLE001  re-raised as the first of them
             raise first_error(errors) from None
@@ -234,7 +242,8 @@ class Stream:
     # --- pushes
 
     async def _push(self, wish: PushRequest) -> None:
-        async with self._ads.throttle:
+        async with self._place:
+            await self._place.enter_async_context(self._ads.throttle)
             snapshot = self._ads.snapshot()
             warming: set[str] = set()
             for type_url in push_order(w.type_url for w in self._connection.watches.in_order()):
@@ -275,10 +284,28 @@ class Stream:
         watch.nonce_sent, watch.sent = label.nonce, update.sent
         if scope is Scope.WARMING:
             watch.must_answer = False
-        await self._call.send(_encode(self._connection.variant, label, update))
+        await self._deliver(_encode(self._connection.variant, label, update))
         watch.last_sent = self._ads.clock.now()
         self._say(watch, update, scope, why, self._ads.clock.monotonic() - began)
         return bool(update.pieces)
+
+    async def _deliver(self, message: bytes) -> None:
+        if self._group is None:
+            raise AssertionError("BUG: a stream sends before it runs")
+        name = f"send {self._connection.id}"
+        sending = self._group.create_task(self._call.send(message), name=name)
+        await asyncio.wait({sending}, timeout=PATIENCE)
+        if sending.done():
+            return sending.result()
+        await self._place.aclose()
+        try:
+            async with asyncio.timeout(TAKEN_WITHIN - PATIENCE):
+                return await sending
+        except TimeoutError:
+            self._ads.metrics.add(Metric.WRITE_TIMEOUTS)
+            self._log.warning("client takes nothing, its stream ends", node=self._connection.id)
+            self._call.reset()  # a status would wait behind what is not taken
+            raise RpcError(Status(Code.DEADLINE_EXCEEDED, "response not taken in time")) from None
 
     def _say(self, watch: Watch, update: Update, scope: Scope, why: str, took: float) -> None:
         kind = short(watch.type_url)
@@ -307,8 +334,3 @@ def human(size: int) -> str:
     while value >= 999.95:
         value, unit = value / 1000, unit + 1
     return f"{value:.1f}{'kMGTP'[unit]}B"
-
-
-def pieces_of(resources: Sequence[tuple[str, bytes]]) -> list[Piece]:
-    """Generated resources as pieces of an envelope."""
-    return [Piece(name, any_bytes) for name, any_bytes in resources]

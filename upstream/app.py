@@ -36,6 +36,8 @@ from wire.h2io import Keepalive, Limits, Server
 
 DRAIN_GRACE = 0.5
 """How long open streams may take to see that we go; proxies reconnect elsewhere."""
+MAX_STREAMS = 100_000
+"""On one connection; the peer's number."""
 MAX_REQUEST = 16 << 20
 """Node metadata and lists of names may be large; the peer's 4 MiB has proven small."""
 
@@ -103,7 +105,7 @@ async def build(options: ServeOptions, clock: Clock) -> Parts:
         return Gate(who, check_identity=check, bucket=bucket, clock=clock)
 
     secure_gate = gate(authenticator if options.auth.required else None)
-    limits, keepalive = Limits(max_message=MAX_REQUEST), Keepalive()
+    limits, keepalive = Limits(max_message=MAX_REQUEST, max_streams=MAX_STREAMS), Keepalive()
     secure_routes = {**ads.routes(secure_gate), ca_service.PATH: certificates.create_certificate}
     return Parts(
         pipeline=pipeline,

@@ -19,6 +19,7 @@ class Metric(StrEnum):
     REJECTS = "pilot_total_xds_rejects"
     EXPIRED_NONCES = "pilot_xds_expired_nonce"
     INTERNAL_ERRORS = "pilot_total_xds_internal_errors"
+    WRITE_TIMEOUTS = "pilot_xds_write_timeout"
     INBOUND_UPDATES = "pilot_inbound_updates"
     PUSH_TRIGGERS = "pilot_push_triggers"
 

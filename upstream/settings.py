@@ -317,6 +317,8 @@ def _notes(
         notes.append("ctrlz is not served: its flags are ignored")
     if arguments.httpsAddr and arguments.registries != "":
         notes.append("webhooks are not served: --httpsAddr is ignored")
+    if not arguments.grpcAddr:
+        notes.append("plaintext xDS is off: --httpAddr serves no gRPC")
     if arguments.registries != "":
         notes.append("no Kubernetes registry: configuration comes from --configDir only")
     notes += [f"{fault}; its default is used" for fault in faults.tolerated]

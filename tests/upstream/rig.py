@@ -57,7 +57,7 @@ def piece(name: str, content: str = "") -> Piece:
 class Rig:
     """Resources by type, which tests change and then push."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, throttle: int = 4) -> None:
         self.resources: dict[str, dict[str, str]] = {}
         self.connections = Connections()
         self.metrics = Metrics()
@@ -70,7 +70,7 @@ class Rig:
             connections=self.connections,
             metrics=self.metrics,
             clock=SystemClock(),
-            throttle=4,
+            throttle=throttle,
         )
 
     def generate(

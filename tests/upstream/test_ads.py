@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import grpc
 import pytest
 
 from tests.upstream.rig import SOON, Client, Rig, delta, node, serving, sotw, values
+from upstream import ads
 from upstream.ads import DELTA_PATH, human
 from upstream.metrics import Metric
 from upstream.queue import Reason, request
@@ -279,11 +281,35 @@ async def test_not_ready(rig: Rig, channel: grpc.aio.Channel) -> None:
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+async def test_client_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ads, "PATIENCE", 0.05)
+    monkeypatch.setattr(ads, "TAKEN_WITHIN", 1.0)
+    rig = Rig(throttle=1)
+    rig.resources = {CDS: {"c1": "1"}}
+    async with (
+        serving(Server(rig.ads.routes(rig.gate()))) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as deaf_channel,
+        grpc.aio.insecure_channel(f"localhost:{port}") as channel,
+    ):
+        deaf, good = delta(deaf_channel), delta(channel)
+        await subscribe(deaf, CDS)
+        rig.resources[CDS] = {"c1": "x" * (24 << 20)}
+        rig.push()
+        await asyncio.sleep(0.2)
+        rig.resources[CDS] = {"c1": "2"}
+        assert values(await subscribe(good, CDS)) == ["c1=2"]
+        rig.resources[CDS] = {"c1": "3"}
+        rig.push()
+        assert values(await good.receive()) == ["c1=3"]
+        async with asyncio.timeout(SOON):
+            assert await deaf.stream.code() is grpc.StatusCode.CANCELLED
+        assert rig.metrics.value(Metric.WRITE_TIMEOUTS) == 1
+        assert len(rig.connections) == 1
+
+
 async def test_stream_leaves_the_table_when_its_client_goes(
     rig: Rig, channel: grpc.aio.Channel
 ) -> None:
-    import asyncio
-
     client = delta(channel)
     await subscribe(client, CDS)
     assert len(rig.connections) == 1
