@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our relay in a process of its own: ``relay_ours.py UPSTREAM SOCKET``. The store is on, in memory."""
+"""Our relay in a process of its own: ``relay_ours.py UPSTREAM SOCKET``. The store is on, beside the socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mesh.clock import SystemClock
 
 
 async def main(upstream: str, socket: str) -> None:
-    options = XdsOptions(socket=socket, upstream=upstream, tls=False, store=StoreOptions())
+    options = XdsOptions(socket=socket, upstream=upstream, tls=False, store=StoreOptions(directory=f"{socket}.state"))
     await XdsProxy(options, SystemClock()).run()
 
 

@@ -202,8 +202,10 @@ def _tag(view: memoryview, at: int) -> tuple[int, int, int]:
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
     end = len(view)
+    if at < end and (byte := view[at]) < 0x80:  # nearly all of them
+        return byte, at + 1
+    value = shift = 0
     while at < end:
         byte = view[at]
         at += 1

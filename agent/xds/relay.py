@@ -217,27 +217,28 @@ class Relay:
 
     # ---- responses ----
 
-    def route(self, head: bytes | memoryview, *, whole: bool) -> Route | None:
-        """What to do with a response that begins so; None: more bytes are needed to tell."""
+    def route(self, head: bytes | memoryview, *, whole: bool) -> tuple[Route, TypeUrl] | None:
+        """What to do with a response that begins so, and its type; None: more bytes are needed."""
         try:
             type_url = peek_type(head, self.variant)
         except NeedMore:
-            return Route.DROP if whole or len(head) > PEEK_LIMIT else None
+            nameless = whole or len(head) > PEEK_LIMIT
+            return (Route.DROP, TypeUrl("")) if nameless else None
         except ValueError:
-            return Route.FORWARD  # not for us to judge: Envoy refuses it in its own words
-        return self.route_of(type_url)
+            return Route.FORWARD, TypeUrl(
+                ""
+            )  # not for us to judge: Envoy refuses it in its own words
+        return self._route_of(type_url), type_url
 
-    def route_of(self, type_url: TypeUrl) -> Route:
-        """By type alone."""
+    def _route_of(self, type_url: TypeUrl) -> Route:
         if type_url in self._injected:
             return Route.LOCAL
         if not type_url.startswith(types.ENVOY_PREFIX) and type_url != types.WORKLOAD:
             return Route.DROP
         return Route.KEEP if self._keep and type_url in STORED else Route.FORWARD
 
-    def on_forwarded(self, message: Body) -> None:
+    def on_forwarded(self, type_url: TypeUrl, message: Body) -> None:
         """A response of a kept type is on its way to Envoy."""
-        type_url = peek_type(message, self.variant)
         kept = self._kept.setdefault(type_url, deque(maxlen=KEPT_PER_TYPE))
         kept.append(message)
 

@@ -25,7 +25,6 @@ from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import UpstreamUnavailable
 from wire.h2io import ClientCall, Code, Connection, RpcError, ServerCall, Status
-from wire.scan import NeedMore, peek_type
 from wire.types import TypeUrl, short_name
 
 log = mesh.log.get("xdsproxy")
@@ -234,8 +233,8 @@ class Session:
         self._answered = True
         self._early.clear()
 
-    def on_kept(self, message: bytes | bytearray) -> None:
-        self.relay.on_forwarded(message)
+    def on_kept(self, type_url: TypeUrl, message: bytes | bytearray) -> None:
+        self.relay.on_forwarded(type_url, message)
 
     def on_local(self, type_url: TypeUrl, message: bytes) -> None:
         handler = self._local.get(type_url)
@@ -329,7 +328,7 @@ class _Responses:
         if self._route is None:
             if not self._decide(piece, length, whole=end == length):
                 return
-        elif self._route in {Route.FORWARD, Route.KEEP}:
+        elif self.inside_message:
             self._session.down_write((piece,))
         if self._copy is not None:
             self._copy[offset:end] = piece
@@ -339,27 +338,22 @@ class _Responses:
     def _decide(self, piece: memoryview, length: int, *, whole: bool) -> bool:
         """Find the message's type, and send what had to wait for it. False: more bytes are needed."""
         head: bytes | memoryview = self._head + bytes(piece) if self._head else piece
-        self._route = self._session.relay.route(head, whole=whole)
-        if self._route is None:
+        found = self._session.relay.route(head, whole=whole)
+        if found is None:
             self._head = bytes(head)
             return False
-        self._type = self._name(head)
+        route, self._type = found
+        self._route = route
         held, self._head = self._head, b""
-        if self._route is Route.LOCAL or (self._route is Route.KEEP and length <= KEEP_LIMIT):
+        if route is Route.LOCAL or (route is Route.KEEP and length <= KEEP_LIMIT):
             self._copy = bytearray(length)
             self._copy[: len(held)] = held
-        if self._route in {Route.FORWARD, Route.KEEP}:
+        if route is Route.FORWARD or route is Route.KEEP:
             self.inside_message = True
             self._session.down_begin(length)
             if length:
                 self._session.down_write((held, piece) if held else (piece,))
         return True
-
-    def _name(self, head: bytes | memoryview) -> TypeUrl:
-        try:
-            return peek_type(head, self._session.relay.variant)
-        except (NeedMore, ValueError):
-            return TypeUrl("")
 
     def _finish(self, length: int) -> None:
         self.inside_message = False
@@ -370,7 +364,7 @@ class _Responses:
         elif self._route is Route.LOCAL and copy is not None:
             self._session.on_local(self._type, bytes(copy))
         elif copy is not None:
-            self._session.on_kept(copy)
+            self._session.on_kept(self._type, copy)
 
     def on_end(self, status: Status | None) -> None:
         self._session.on_upstream_end(status)

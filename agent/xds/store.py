@@ -23,11 +23,13 @@ from typing import Final, NamedTuple, TypeVar
 import mesh.log
 from agent.xds.options import StoreOptions
 from mesh.clock import Clock
-from wire.scan import Variant, entries, envelope
+from wire.scan import Entry, Variant, entries, envelope
 from wire.types import FULL_STATE, TypeUrl
 
 FILE_NAME: Final = "xds.db"
 SCHEMA_VERSION: Final = 1
+MAX_WAITING: Final = 32 * 1024 * 1024
+"""Bytes that wait to be written; more are written without waiting for quiet."""
 SENSITIVE: Final = (b"PRIVATE KEY-----", b"ISTIO_META_WASM_IMAGE_PULL_SECRET", b"pull_secret")
 """Marks of key material and passwords inside a resource: such a resource is not stored."""
 
@@ -65,7 +67,8 @@ class Accepted(NamedTuple):
 class Change(NamedTuple):
     """What a response does to the rows of its type."""
 
-    put: list[Stored]
+    put: list[Entry]
+    """Views of the response's bytes: nothing is copied on the way to the database."""
     remove: list[str]
     clear: bool
     """The response lists all that there is."""
@@ -75,16 +78,16 @@ class Change(NamedTuple):
 
 def change_of(accepted: Accepted) -> Change:
     """Pure. Raises ``ValueError`` for bytes that are no response."""
-    put: list[Stored] = []
+    put: list[Entry] = []
     remove: list[str] = []
     withheld = 0
+    suspect = any(mark in accepted.message for mark in SENSITIVE)
     for entry in entries(accepted.message, accepted.variant):
-        body = bytes(entry.any)
-        if any(mark in body for mark in SENSITIVE):
+        if suspect and any(mark in bytes(entry.any) for mark in SENSITIVE):
             withheld += 1
             remove.append(entry.name)
         else:
-            put.append(Stored(entry.name, entry.version, body))
+            put.append(entry)
     remove += envelope(accepted.message, accepted.variant).removed
     full = accepted.variant is Variant.SOTW and accepted.type_url in FULL_STATE
     return Change(put, remove, full, withheld)
@@ -97,6 +100,7 @@ class Store:
         self._options = options
         self._clock = clock
         self._waiting: list[Accepted] = []
+        self._waiting_size = 0
         self._noted = asyncio.Event()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xds-store")
         self._database: sqlite3.Connection | None = None
@@ -111,6 +115,7 @@ class Store:
         """Envoy acknowledged a response: it will be written."""
         if self._options.enabled:
             self._waiting.append(accepted)
+            self._waiting_size += len(accepted.message)
             self._noted.set()
 
     async def open(self) -> None:
@@ -131,7 +136,7 @@ class Store:
                 await self._noted.wait()  # no deadline: until there is something to write
                 self._noted.clear()
                 await self._clock.sleep(self._options.quiet)
-                if not self._noted.is_set():
+                if not self._noted.is_set() or self._waiting_size > MAX_WAITING:
                     await self._flush()
         finally:
             self._finish()
@@ -144,7 +149,7 @@ class Store:
         self._worker.shutdown(wait=True)
 
     async def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._waiting_size = self._waiting, [], 0
         if waiting:
             await self._in_worker(self._write, waiting)
 

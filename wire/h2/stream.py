@@ -78,8 +78,10 @@ class Stream:
 
     @property
     def may_send(self) -> bool:
-        return self.tail is None and self.state in {StreamState.OPEN, StreamState.HALF_REMOTE}
+        return self.tail is None and (
+            self.state is StreamState.OPEN or self.state is StreamState.HALF_REMOTE
+        )
 
     @property
     def peer_may_send(self) -> bool:
-        return self.state in {StreamState.OPEN, StreamState.HALF_LOCAL}
+        return self.state is StreamState.OPEN or self.state is StreamState.HALF_LOCAL

@@ -90,8 +90,8 @@ def test_health_waits_for_the_first_lds_request(variant: Variant) -> None:
 def test_an_ack_hands_over_what_was_kept(variant: Variant) -> None:
     relay = Relay(variant)
     old, new = answer(variant, types.CLUSTER, "n1"), answer(variant, types.CLUSTER, "n2")
-    relay.on_forwarded(old)
-    relay.on_forwarded(new)
+    relay.on_forwarded(types.CLUSTER, old)
+    relay.on_forwarded(types.CLUSTER, new)
     ack = ask(variant, types.CLUSTER, "n2")
     assert relay.on_request(ack) == [SendUp(ack), Acknowledged(types.CLUSTER, (new,))]
     late = ask(variant, types.CLUSTER, "n1")
@@ -101,7 +101,7 @@ def test_an_ack_hands_over_what_was_kept(variant: Variant) -> None:
 @VARIANTS
 def test_a_nack_drops_it(variant: Variant) -> None:
     relay = Relay(variant)
-    relay.on_forwarded(answer(variant, types.CLUSTER, "n1"))
+    relay.on_forwarded(types.CLUSTER, answer(variant, types.CLUSTER, "n1"))
     nack = ask(variant, types.CLUSTER, "n1", error="bad")
     assert relay.on_request(nack) == [SendUp(nack), Refused(types.CLUSTER, "n1", "bad")]
     ack = ask(variant, types.CLUSTER, "n1")
@@ -111,7 +111,7 @@ def test_a_nack_drops_it(variant: Variant) -> None:
 @VARIANTS
 def test_an_ack_of_another_type_is_another_matter(variant: Variant) -> None:
     relay = Relay(variant)
-    relay.on_forwarded(answer(variant, types.CLUSTER, "n1"))
+    relay.on_forwarded(types.CLUSTER, answer(variant, types.CLUSTER, "n1"))
     ack = ask(variant, types.LISTENER, "n1")
     assert relay.on_request(ack) == [SendUp(ack)]
 
@@ -133,13 +133,19 @@ ROUTES = {
 @pytest.mark.parametrize("type_url", ROUTES)
 def test_where_responses_go(variant: Variant, count: int, type_url: TypeUrl) -> None:
     relay = Relay(variant, injected=(types.NAME_TABLE,))
-    assert relay.route(answer(variant, type_url, "n", count), whole=True) is ROUTES[type_url]
+    assert relay.route(answer(variant, type_url, "n", count), whole=True) == (
+        ROUTES[type_url],
+        type_url,
+    )
 
 
 @VARIANTS
 def test_without_a_store_nothing_is_kept(variant: Variant) -> None:
     relay = Relay(variant, keep=False)
-    assert relay.route(answer(variant, types.CLUSTER, "n"), whole=True) is Route.FORWARD
+    assert relay.route(answer(variant, types.CLUSTER, "n"), whole=True) == (
+        Route.FORWARD,
+        types.CLUSTER,
+    )
 
 
 @VARIANTS
@@ -147,9 +153,10 @@ def test_too_few_bytes_are_waited_for(variant: Variant) -> None:
     relay = Relay(variant)
     raw = answer(variant, types.CLUSTER, "n")
     assert relay.route(raw[:10], whole=False) is None
-    assert relay.route(b"", whole=True) is Route.DROP
-    assert (
-        relay.route(b"\xff" * 20, whole=False) is Route.FORWARD
+    assert relay.route(b"", whole=True) == (Route.DROP, "")
+    assert relay.route(b"\xff" * 20, whole=False) == (
+        Route.FORWARD,
+        "",
     )  # Envoy says what is wrong with it
 
 
