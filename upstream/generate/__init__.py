@@ -6,6 +6,7 @@ several proxies share is serialized once and kept with the world. Source: spec/u
 """
 
 from upstream.generate.dispatch import CLUSTER, ENDPOINT, LISTENER, ROUTE, TYPES, generate
+from upstream.generate.name_table import NAMES
 from upstream.generate.resource import Generated
 
-__all__ = ["CLUSTER", "ENDPOINT", "LISTENER", "ROUTE", "TYPES", "Generated", "generate"]
+__all__ = ["CLUSTER", "ENDPOINT", "LISTENER", "NAMES", "ROUTE", "TYPES", "Generated", "generate"]

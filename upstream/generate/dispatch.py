@@ -8,6 +8,7 @@ from collections.abc import Callable
 from upstream.generate.clusters import clusters
 from upstream.generate.endpoints import endpoints
 from upstream.generate.listeners import listeners
+from upstream.generate.name_table import NAMES, name_table
 from upstream.generate.resource import Generated
 from upstream.generate.routes import routes
 from upstream.generate.view import View, view_of
@@ -27,6 +28,7 @@ _SUBJECTS: dict[str, Callable[[View, Names], list[Generated]]] = {
     ENDPOINT: endpoints,
     LISTENER: lambda view, _: listeners(view),
     ROUTE: routes,
+    NAMES: lambda view, _: name_table(view),
 }
 
 TYPES = tuple(_SUBJECTS)

@@ -28,16 +28,16 @@ from upstream.generate.chains import (
     tls_inspector,
 )
 from upstream.generate.http_connection import as_network_filter, http_filters, manager
+from upstream.generate.metadata import config_metadata
 from upstream.generate.names import (
     BLACK_HOLE,
     OUTBOUND_PORT,
     PASSTHROUGH,
     VIRTUAL_OUTBOUND,
-    outbound_cluster,
 )
-from upstream.generate.outbound_plan import Planned, TcpChain, outbound_plan
+from upstream.generate.outbound_plan import Planned, outbound_plan
 from upstream.generate.resource import Generated, resource
-from upstream.generate.tcp_routes import tcp_filter
+from upstream.generate.tcp_routes import TcpChain, tcp_filter
 from upstream.generate.telemetry import network_exchange
 from upstream.generate.view import View
 
@@ -69,9 +69,10 @@ def _listener(view: View, one: Planned) -> Listener:
     sniffed = bool(one.route) and (bool(one.chains) or not one.real)
     if one.route:
         out.filter_chains.append(_http_chain(view, one, sniffed=sniffed))
+    several = bool(one.route) or len(one.chains) > 1
     for chain in one.chains:
         made = _tcp_chain(view, chain)
-        if one.route and chain.unmatched:
+        if several and chain.unmatched:
             out.default_filter_chain.CopyFrom(made)
         else:
             out.filter_chains.append(made)
@@ -109,16 +110,16 @@ def _ads() -> config_source_pb2.ConfigSource:
 
 
 def _tcp_chain(view: View, chain: TcpChain) -> Chain:
-    cluster = outbound_cluster(chain.port.number, "", chain.service.hostname)
     out = Chain(
-        filters=[*_exchange(view), tcp_filter(view, chain.service, chain.port, cluster)],
+        filters=[*_exchange(view), tcp_filter(view, chain)],
         transport_socket_connect_timeout=CONNECT_TIMEOUT,
     )
-    if chain.server_names:
-        out.filter_chain_match.CopyFrom(Match(server_names=chain.server_names))
-    if chain.networks:
+    if not chain.unmatched:
         ranges = [_cidr(network) for network in chain.networks]
-        out.filter_chain_match.CopyFrom(Match(prefix_ranges=ranges))
+        match = Match(server_names=chain.server_names, prefix_ranges=ranges)
+        out.filter_chain_match.CopyFrom(match)
+    if chain.routing and chain.server_names:
+        out.metadata.CopyFrom(config_metadata(chain.routing.config_path))
     return out
 
 

@@ -7,34 +7,19 @@ the wildcard one where a network or a server name tells them apart. Source: spec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from upstream.config.shared import Protocol
 from upstream.config.sidecar import CaptureMode
 from upstream.generate.names import UNIX, listener
 from upstream.generate.scope import EgressListener
+from upstream.generate.tcp_routes import TcpChain, tcp_chains
 from upstream.generate.view import View
 from upstream.registry import ANY_ADDRESS, Service, ServicePort
 
 LOOPBACK = "127.0.0.1"
 RESERVED = frozenset({15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090})
 """Envoy's own listeners and the agent's."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class TcpChain:
-    """Connections that go to one service port."""
-
-    service: Service
-    port: ServicePort
-    networks: tuple[str, ...] = ()
-    server_names: tuple[str, ...] = ()
-
-    @property
-    def unmatched(self) -> bool:
-        """Whether it takes whatever comes."""
-        return not (self.networks or self.server_names)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -98,8 +83,8 @@ def _explicit(view: View, egress: EgressListener) -> Planned:
     for service in egress.services:
         service_port = service.port(port.number)
         if service_port:
-            one.chains.append(_chain(service, service_port))
-    del one.chains[1:]
+            one.chains.extend(tcp_chains(view, service, service_port))
+            break
     return one
 
 
@@ -117,28 +102,21 @@ def _place(
         return
     if real and port.number < 1024 and view.proxy.metadata.get("UNPRIVILEGED_POD") == "true":
         return
-    for bind in _binds(view, service, port, real=real):
-        name = listener(bind, port.number)
-        if name in locked or (bind != ANY_ADDRESS and listener(ANY_ADDRESS, port.number) in locked):
-            continue
-        one = plan.setdefault(
-            name,
-            Planned(bind=bind, port=port.number, real=real, shared=bind == ANY_ADDRESS),
-        )
-        _join(one, service, port)
+    bind = _bind(service, port, real=real)
+    name = listener(bind, port.number)
+    if name in locked or listener(ANY_ADDRESS, port.number) in locked:
+        return
+    fresh = Planned(bind=bind, port=port.number, real=real, shared=bind == ANY_ADDRESS)
+    _join(view, plan.setdefault(name, fresh), service, port)
 
 
-def _binds(view: View, service: Service, port: ServicePort, *, real: bool) -> Iterator[str]:
+def _bind(service: Service, port: ServicePort, *, real: bool) -> str:
     if real:
-        yield LOOPBACK
-    elif port.protocol.http or not service.virtual_ip:
-        yield ANY_ADDRESS
-    else:
-        yield service.virtual_ip
-    del view
+        return LOOPBACK
+    return ANY_ADDRESS if port.protocol.http else service.virtual_ip or ANY_ADDRESS
 
 
-def _join(one: Planned, service: Service, port: ServicePort) -> None:
+def _join(view: View, one: Planned, service: Service, port: ServicePort) -> None:
     if port.protocol.http:
         one.grpc_web = port.protocol is Protocol.GRPC_WEB if not one.route else one.grpc_web
         one.route = str(port.number)
@@ -146,16 +124,7 @@ def _join(one: Planned, service: Service, port: ServicePort) -> None:
     if port.protocol.auto:
         alone = not one.shared and not one.real
         one.route = f"{service.hostname}:{port.number}" if alone else str(port.number)
-    added = _chain(service, port)
-    for known in one.chains:
-        if (known.networks, known.server_names) == (added.networks, added.server_names):
-            return  # peer: of two that nothing tells apart the oldest service stays
-    one.chains.append(added)
-
-
-def _chain(service: Service, port: ServicePort) -> TcpChain:
-    if service.has_address and not service.virtual_ip:
-        return TcpChain(service=service, port=port, networks=(service.address,))
-    if port.protocol.tls and not service.virtual_ip:
-        return TcpChain(service=service, port=port, server_names=(service.hostname,))
-    return TcpChain(service=service, port=port)
+    known = {chain.match for chain in one.chains}
+    for chain in tcp_chains(view, service, port):
+        if chain.match not in known:  # peer: of two that nothing tells apart the oldest stays
+            one.chains.append(chain)

@@ -1,58 +1,107 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where plain connections to a service go: its own cluster, or what a VirtualService's tcp routes say. Pure."""
+"""Where connections to a port that is not HTTP go: its own cluster, or where a VirtualService sends them. Pure.
+
+Source: spec/upstream.md 7.3, 7.4; istio pilot/pkg/networking/core/tls.go.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
-from upstream.config.virtual_service import MESH, L4Destination, L4Match, TcpRoute
+from upstream.config.virtual_service import MESH, L4Destination, L4Match, TlsMatch
 from upstream.generate.chains import TCP_PROXY, Filter
 from upstream.generate.destination_rules import rule_for
+from upstream.generate.names import outbound_cluster
 from upstream.generate.resource import packed
 from upstream.generate.route_action import destination_cluster
 from upstream.generate.view import View
+from upstream.generate.virtual_services import Routing
 from upstream.hosts import subset_of
 from upstream.registry import Service, ServicePort
 
 
-def tcp_filter(view: View, service: Service, port: ServicePort, cluster: str) -> Filter:
-    """The filter that hands bytes on."""
-    routes = _routes(view, service, port)
-    proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=cluster)
-    live = [to for to in routes if to.weight] or list(routes[:1])
-    if len(live) > 1:
-        for to in live:
-            proxy.weighted_clusters.clusters.add(
-                name=destination_cluster(to.destination, view, port.number), weight=to.weight
-            )
-    elif live:
-        proxy.cluster = destination_cluster(live[0].destination, view, port.number)
-        proxy.stat_prefix = proxy.cluster
-    else:
-        proxy.cluster = cluster
-    idle = _idle(view, service, port)
-    if idle is not None:
-        proxy.idle_timeout.FromTimedelta(idle)
-    return Filter(name=TCP_PROXY, typed_config=packed(proxy))
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TcpChain:
+    """Connections that go the same way: what tells them apart, and where they go."""
+
+    service: Service
+    port: ServicePort
+    networks: tuple[str, ...] = ()
+    server_names: tuple[str, ...] = ()
+    routing: Routing | None = None
+    """The VirtualService that sends them, if one does."""
+    destinations: tuple[L4Destination, ...] = ()
+
+    @property
+    def unmatched(self) -> bool:
+        """Whether it takes whatever comes."""
+        return not (self.networks or self.server_names)
+
+    @property
+    def match(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Two chains of one listener must differ in this."""
+        return (self.networks, self.server_names)
 
 
-def _routes(view: View, service: Service, port: ServicePort) -> tuple[L4Destination, ...]:
-    routings = [one for listener in view.scope.egress for one in listener.routings]
-    for routing in routings:
-        if routing.tcp and any(subset_of(service.hostname, host) for host in routing.hosts):
-            for route in routing.tcp:
-                if _applies(route, view, port):
-                    return route.route
-    return ()
+def tcp_chains(view: View, service: Service, port: ServicePort) -> list[TcpChain]:
+    """In order; a service's own chain is the last unless a VirtualService leaves nothing to it."""
+    routings = [
+        routing
+        for listener in view.scope.egress
+        for routing in listener.routings
+        if any(subset_of(service.hostname, host) for host in routing.hosts)
+    ]
+    if port.protocol.tls:
+        made = [chain for one in routings for chain in _tls(view, one, service, port)]
+        return made or [_own(service, port)]
+    made = [chain for one in routings[:1] for chain in _tcp(view, one, service, port)]
+    if any(chain.unmatched for chain in made):
+        return made
+    return [*made, _own(service, port)]
 
 
-def _applies(route: TcpRoute, view: View, port: ServicePort) -> bool:
-    return not route.match or any(_holds(match, view, port) for match in route.match)
+def _own(service: Service, port: ServicePort) -> TcpChain:
+    if service.has_address and not service.virtual_ip:
+        return TcpChain(service=service, port=port, networks=(service.address,))
+    if port.protocol.tls and not service.virtual_ip:
+        return TcpChain(service=service, port=port, server_names=(service.hostname,))
+    return TcpChain(service=service, port=port)
 
 
-def _holds(match: L4Match, view: View, port: ServicePort) -> bool:
+def _tls(view: View, routing: Routing, service: Service, port: ServicePort) -> Iterator[TcpChain]:
+    for route in routing.tls:
+        for match in route.match:
+            if _holds(match, view, port):
+                yield TcpChain(
+                    service=service,
+                    port=port,
+                    server_names=match.sni_hosts,
+                    networks=match.destination_subnets,
+                    routing=routing,
+                    destinations=route.route,
+                )
+
+
+def _tcp(view: View, routing: Routing, service: Service, port: ServicePort) -> Iterator[TcpChain]:
+    for route in routing.tcp:
+        for match in route.match or (L4Match(),):
+            if _holds(match, view, port):
+                yield TcpChain(
+                    service=service,
+                    port=port,
+                    networks=match.destination_subnets,
+                    routing=routing,
+                    destinations=route.route,
+                )
+                if not match.destination_subnets:
+                    return
+
+
+def _holds(match: L4Match | TlsMatch, view: View, port: ServicePort) -> bool:
     if match.port and match.port != port.number:
         return False
     if match.gateways and MESH not in match.gateways:
@@ -60,6 +109,28 @@ def _holds(match: L4Match, view: View, port: ServicePort) -> bool:
     if match.source_namespace and match.source_namespace != view.proxy.namespace:
         return False
     return match.source_labels.items() <= view.proxy.labels.items()
+
+
+def tcp_filter(view: View, chain: TcpChain) -> Filter:
+    """The filter that hands the bytes of a chain on."""
+    port = chain.port.number
+    live = [to for to in chain.destinations if to.weight] or list(chain.destinations[:1])
+    proxy = tcp_proxy_pb2.TcpProxy()
+    if len(live) > 1 and chain.routing:
+        proxy.stat_prefix = f"{chain.routing.name}.{chain.routing.namespace}"
+        for to in live:
+            name = destination_cluster(to.destination, view, port)
+            proxy.weighted_clusters.clusters.add(name=name, weight=to.weight)
+    elif live:
+        proxy.cluster = destination_cluster(live[0].destination, view, port)
+        proxy.stat_prefix = proxy.cluster
+    else:
+        proxy.cluster = outbound_cluster(port, "", chain.service.hostname)
+        proxy.stat_prefix = proxy.cluster
+    idle = _idle(view, chain.service, chain.port)
+    if idle is not None:
+        proxy.idle_timeout.FromTimedelta(idle)
+    return Filter(name=TCP_PROXY, typed_config=packed(proxy))
 
 
 def _idle(view: View, service: Service, port: ServicePort) -> timedelta | None:
