@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent as a process: builds the parts from their branches, runs them as one group, ends as the lifecycle says.
+
+In parallel from the first moment: {bootstrap child} {secrets} {xDS relay} {status}. Envoy is forked as soon as
+the bootstrap is written and both sockets listen. Wiring only; every rule is in the part it belongs to.
+Source: DESIGN 3, 5; spec/agent.md 0.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NoReturn
+
+import mesh.log
+from agent.admin.server import AdminServer
+from agent.envoy.admin import EnvoyAdmin
+from agent.envoy.command import command_line
+from agent.envoy.process import EnvoyProcess
+from agent.envoy.supervisor import Supervisor
+from agent.lifecycle import Lifecycle
+from agent.readiness import Readiness
+from agent.settings import Settings
+from agent.status.health import Health
+from agent.status.own import OwnMetrics
+from agent.status.scrape import Merge
+from agent.status.server import StatusServer
+from agent.xds.proxy import XdsProxy
+from bootstrap.inputs import BootstrapInputs
+from bootstrap.launch import write_bootstrap
+from mesh.clock import Clock
+from mesh.errors import ExitCode
+from mesh.tasks import Part, run_parts
+from sdsserver import SdsPart, build_sds, settle
+from sdsserver.options import Mode
+
+log = mesh.log.get()
+
+STEPS = ("bootstrap", "sds", "xds", "secret")
+"""Of the start; Envoy waits for the first three."""
+BOOTSTRAP_DEADLINE = 30.0
+"""Seconds for the child that writes the bootstrap; it takes one."""
+
+
+async def run_agent(settings: Settings, clock: Clock) -> ExitCode:
+    """One life of the agent. Raises the first error of ours that no part can live with."""
+    agent = await Agent.build(settings, clock)
+    loop = asyncio.get_running_loop()
+    names = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}
+    for number, name in names.items():
+        loop.add_signal_handler(number, agent.supervisor.stop, f"received signal: {name}")
+    try:
+        return await agent.run()
+    finally:
+        for number in names:
+            loop.remove_signal_handler(number)
+
+
+class Agent:
+    """The parts of one process. ``build``, then ``run`` once."""
+
+    def __init__(self, settings: Settings, sds: SdsPart, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._sds = sds
+        self._xds = XdsProxy(settings.xds, clock)
+        admin = EnvoyAdmin(settings.admin)
+        self._life = Lifecycle(settings.lifecycle, with_envoy=settings.with_envoy)
+        self.supervisor = Supervisor(self._life, EnvoyProcess(settings.process), admin)
+        self._own = OwnMetrics()
+        self._started = Readiness(STEPS, started=clock.monotonic())
+        self._health = Health(
+            admin if settings.status.probe_envoy else None,
+            grpc_bootstrap=settings.status.grpc_bootstrap,
+            stopped=lambda: self.supervisor.cause,
+            on_live=self._on_live,
+        )
+        self._code = ExitCode.OK
+
+    @classmethod
+    async def build(cls, settings: Settings, clock: Clock) -> Agent:
+        """Wired, with the secret source that this machine has. Raises BadSetting."""
+        secrets = await settle(settings.secrets)
+        if secrets.mode is Mode.FILES_ONLY:
+            settings = replace(settings, bootstrap=with_file_credential(settings.bootstrap))
+        return cls(settings, build_sds(secrets, clock), clock)
+
+    async def run(self) -> ExitCode:
+        """Until the lifecycle is over."""
+        stop = asyncio.Event()
+        try:
+            await run_parts(await self._parts(stop), stop=stop)
+        finally:
+            await self.supervisor.process.close()
+        log.info("agent ends", code=int(self._code))
+        return self._code
+
+    async def _parts(self, stop: asyncio.Event) -> dict[str, Part]:
+        parts: dict[str, Part] = {}
+        status, admin = self._status_server(), self._admin_server()
+        if self._settings.status.port and await status.bind():
+            parts["status"] = status.run()
+        if await admin.bind():
+            parts["admin"] = admin.run()
+        return parts | {
+            "lifecycle": self._live(stop),
+            "sds": self._sds.run(),
+            "xds": self._xds.run(),
+            "sds ready": self._mark_when(self._sds.ready, "sds"),
+            "xds ready": self._mark_when(self._xds.ready, "xds"),
+            "first secret": self._mark_when(self._sds.first_secret, "secret"),
+            "envoy": self._envoy(),
+        }
+
+    def _status_server(self) -> StatusServer:
+        scrape = self._settings.status.scrape
+        merge = Merge(scrape, self._own, self._metrics)
+        return StatusServer(self._settings.status, self._health, merge, self)
+
+    def _admin_server(self) -> AdminServer:
+        return AdminServer(self._settings.admin_socket, self.status)
+
+    async def _live(self, stop: asyncio.Event) -> NoReturn:
+        self._code = await self.supervisor.run()
+        stop.set()
+        await _for_ever()
+
+    async def _mark_when(self, event: asyncio.Event, name: str) -> NoReturn:
+        await event.wait()  # no deadline: a part that cannot start raises
+        self._mark(name)
+        await _for_ever()
+
+    async def _envoy(self) -> NoReturn:
+        path = await self._bootstrap()
+        self._mark("bootstrap")
+        for event in (self._sds.ready, self._xds.ready):
+            await event.wait()  # no deadline: a part that cannot start raises
+        if self._settings.with_envoy and not self._life.stopping:
+            log.info("starting envoy", bootstrap=path)
+            await self.supervisor.run_envoy(command_line(self._settings.envoy, path))
+        await _for_ever()
+
+    async def _bootstrap(self) -> str:
+        """Path of Envoy's first configuration. Raises BootstrapFailed."""
+        own = self._settings.bootstrap_file
+        inputs = replace(self._settings.bootstrap, output="") if own else self._settings.bootstrap
+        if not inputs.output and not inputs.grpc_output:
+            return own
+        deadline = asyncio.get_running_loop().time() + BOOTSTRAP_DEADLINE
+        path = await write_bootstrap(inputs, deadline=deadline)
+        return own or path
+
+    def _mark(self, name: str) -> None:
+        self._started.mark(name, self._clock.monotonic())
+        log.info("start-up step done", step=name, pending=",".join(self._started.pending))
+
+    def _on_live(self) -> None:
+        self._own.startup_seconds = seconds_since_exec()
+
+    def _metrics(self) -> str:
+        return f"{self._sds.metrics()}{self._xds.metrics()}{self._own.render()}"
+
+    def quit(self) -> None:
+        self.supervisor.quit()
+
+    async def drain(self) -> None:
+        await self.supervisor.drain()
+
+    def started(self) -> bool:
+        return self._started.done
+
+    def status(self) -> Mapping[str, object]:
+        """What ``/status`` of the admin socket tells."""
+        return {
+            "node": self._settings.node.id,
+            "cluster": self._settings.node.cluster,
+            "state": self._life.state.name,
+            "started": self._started.status(),
+            "ready": {"fault": self._health.fault, "ready": not self._health.fault},
+            "envoy": {"pid": self.supervisor.process.pid},
+            "secrets": self._sds.status(),
+            "xds": self._xds.status(),
+        }
+
+
+async def _for_ever() -> NoReturn:
+    """A part that has done its work stays: only the group ends it."""
+    while True:
+        await asyncio.Event().wait()  # no deadline: cancelled with the group
+
+
+def with_file_credential(inputs: BootstrapInputs) -> BootstrapInputs:
+    """Tells the control plane that another server brings the workload's certificate."""
+    return replace(inputs, metadata={**inputs.metadata, "file-credential": "true"})
+
+
+def seconds_since_exec() -> float:
+    """How long this process has lived."""
+    with open("/proc/self/stat", encoding="utf-8") as stat:
+        born = int(stat.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    with open("/proc/uptime", encoding="ascii") as uptime:
+        return float(uptime.read().split()[0]) - born

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The branches of the settings tree, one function each: variables and ProxyConfig in, a part's options out. Pure.
+
+What only one branch reads stands here; order and faults in common are ``settings``'. Source: spec/agent.md 1.7, 4.3,
+4.6, 7.1, 8; DESIGN 4.3, 4.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agent.environment import Environment
+from agent.envoy.options import AdminOptions, ProcessOptions
+from agent.status.options import StatusOptions
+from agent.status.prometheus import SETTING as PROMETHEUS
+from agent.status.prometheus import ScrapeOptions, ScrapeTarget, targets_of
+from agent.xds.options import StoreOptions, XdsOptions
+from mesh import paths, ports
+from mesh.errors import BadSetting
+from mesh.identity import Identity
+from mesh.node import headers_from_env
+from mesh.proxyconfig import ProxyConfig
+from sdsserver.options import (
+    CaOptions,
+    CertFiles,
+    Curve,
+    KeyOptions,
+    Mode,
+    SecretOptions,
+    ca_roots,
+    plaintext_address,
+    proxy_uids,
+)
+
+ISTIOD = "istiod.istio-system.svc"
+TRUST_DOMAIN = "cluster.local"
+_DAY = 24 * 3600.0
+
+FIPS_CIPHERS = ":".join(
+    f"ECDHE-{key}-AES{cipher}"
+    for cipher in ("128-GCM-SHA256", "256-GCM-SHA384")
+    for key in ("ECDSA", "RSA")
+)
+"""What gRPC inside Envoy may use under the fips policies."""
+
+
+def process_branch(env: Environment, uid: int) -> ProcessOptions:
+    """Envoy's environment and user."""
+    environment = dict(env.variables)
+    if env.text("COMPLIANCE_POLICY") in ("fips-140-2", "fips-140-3"):
+        environment["GRPC_SSL_CIPHER_SUITES"] = FIPS_CIPHERS
+    drops = uid == 0 and env.text("DNS_PROXY_ADDR", "localhost:15053").endswith(":53")
+    return ProcessOptions(environment=environment, uid=ports.PROXY_UID if drops else None)
+
+
+def admin_branch(
+    env: Environment, config: ProxyConfig, kind: str, instance_ips: Sequence[str]
+) -> AdminOptions:
+    """Where Envoy is asked, and which listeners do not count as traffic."""
+    own = (
+        config.status_port,
+        env.port("ENVOY_PROMETHEUS_PORT", ports.ENVOY_PROMETHEUS),
+        env.port("ENVOY_STATUS_PORT", ports.ENVOY_STATUS),
+        env.port("ENVOY_SECURE_METRICS_PORT", 0),
+        env.port("ENVOY_SECURE_MERGED_METRICS_PORT", 0),
+    )
+    return AdminOptions(
+        port=config.proxy_admin_port,
+        host="::1" if all(":" in each for each in instance_ips) else "127.0.0.1",
+        inbound_only=kind == "sidecar",
+        own_ports=tuple(port for port in own if port),
+    )
+
+
+def status_branch(
+    env: Environment,
+    config: ProxyConfig,
+    kind: str,
+    faults: list[BadSetting],
+    *,
+    with_envoy: bool,
+) -> StatusOptions:
+    """The status server. Appends what the peer refuses to start with."""
+    targets: tuple[ScrapeTarget, ...] = ()
+    if kind == "sidecar" and config.status_port:
+        try:
+            targets = targets_of(env.text(PROMETHEUS), status_port=config.status_port)
+        except BadSetting as fault:
+            faults.append(fault)
+    merged = with_envoy and env.flag("PILOT_AGENT_MERGE_ENVOY_STATS", default=True)
+    prometheus = env.port("ENVOY_PROMETHEUS_PORT", ports.ENVOY_PROMETHEUS)
+    return StatusOptions(
+        port=config.status_port,
+        probe_envoy=with_envoy,
+        grpc_bootstrap=env.text("GRPC_XDS_BOOTSTRAP", "etc/istio/proxy/grpc-bootstrap.json"),
+        metrics_local_only=env.flag("METRICS_LOCALHOST_ACCESS_ONLY", default=False),
+        scrape=ScrapeOptions(envoy_port=prometheus if merged else 0, targets=targets),
+    )
+
+
+def xds_branch(
+    env: Environment,
+    config: ProxyConfig,
+    node_id: str,
+    exists: Callable[[str], bool],
+    faults: list[BadSetting],
+    *,
+    uid: int,
+    with_envoy: bool,
+) -> XdsOptions:
+    """The relay. Appends what the peer refuses to start with."""
+    plain = config.plaintext
+    roots = "" if plain else _xds_roots(env, config, exists, faults)
+    certificate, key = _xds_certificate(env, config)
+    return XdsOptions(
+        socket=f"{config.config_path}/{paths.XDS_SOCKET_NAME}",
+        upstream=config.discovery_address,
+        tls=not plain,
+        roots=roots,
+        server_name=env.text("ISTIOD_SAN") or server_name(config.discovery_host),
+        certificate=certificate,
+        key=key,
+        token=paths.JWT,
+        headers=tuple(headers_from_env(env.variables, "XDS_HEADER_").items()),
+        cluster_id=env.text("ISTIO_META_CLUSTER_ID"),
+        keepalive_interval=env.duration("GRPC_KEEPALIVE_INTERVAL", 30.0),
+        keepalive_timeout=env.duration("GRPC_KEEPALIVE_TIMEOUT", 10.0),
+        max_request=env.integer("ISTIO_GPRC_MAXRECVMSGSIZE", 4 * 1024 * 1024),
+        uds_allow=_allowed(env, uid, "any", with_envoy=with_envoy),
+        proxy_config_updates=env.flag("PROXY_CONFIG_XDS_AGENT", default=False),
+        store=StoreOptions(
+            enabled=_store_enabled(env),
+            directory=env.text("PILOT_STATE_DIR", paths.STATE_DIR),
+            max_age=env.duration("PILOT_XDS_CACHE_MAX_AGE", 7 * _DAY),
+            node_id=node_id,
+            trust_domain=env.text("TRUST_DOMAIN", TRUST_DOMAIN),
+        ),
+    )
+
+
+def server_name(host: str) -> str:
+    """The name that the control plane's certificate must carry."""
+    return ISTIOD if "localhost" in host else host
+
+
+def _store_enabled(env: Environment) -> bool:
+    if env.text("PILOT_COMPAT") == "strict":
+        return False
+    return env.text("PILOT_XDS_CACHE", "on") not in ("off", "false", "0")
+
+
+def _xds_roots(
+    env: Environment,
+    config: ProxyConfig,
+    exists: Callable[[str], bool],
+    faults: list[BadSetting],
+) -> str:
+    """The peer's order; empty is the system's pool."""
+    setting = env.text("XDS_ROOT_CA")
+    well_known = f"{paths.CERTS_DIR}/{paths.ROOT_CERT}"
+    if setting == "SYSTEM":
+        return ""
+    if setting:
+        path = setting
+    elif exists(well_known):
+        return well_known
+    elif env.text("PROV_CERT"):
+        return f"{env.text('PROV_CERT')}/{paths.ROOT_CERT}"
+    elif env.flag("FILE_MOUNTED_CERTS", default=False):
+        path = config.proxy_metadata.get("ISTIO_META_TLS_CLIENT_ROOT_CERT", "")
+    elif env.text("PILOT_CERT_PROVIDER", "istiod") == "none":
+        why = "root CA file for XDS required but configured as none"
+        faults.append(BadSetting("PILOT_CERT_PROVIDER", "none", why))
+        return ""
+    else:
+        path = paths.CITADEL_ROOT
+    if not exists(path):
+        hint = "mount istio-ca-root-cert, or set XDS_ROOT_CA to a file or SYSTEM"
+        why = "root CA file for XDS does not exist"
+        faults.append(BadSetting("XDS_ROOT_CA", path, why, hint=hint))
+    return path
+
+
+def _xds_certificate(env: Environment, config: ProxyConfig) -> tuple[str, str]:
+    provisioned = env.text("PROV_CERT")
+    if provisioned:
+        return f"{provisioned}/{paths.CERT_CHAIN}", f"{provisioned}/{paths.KEY}"
+    if env.flag("FILE_MOUNTED_CERTS", default=False):
+        metadata = config.proxy_metadata
+        chain = metadata.get("ISTIO_META_TLS_CLIENT_CERT_CHAIN", "")
+        key = metadata.get("ISTIO_META_TLS_CLIENT_KEY", "")
+        return (chain, key) if chain and key else ("", "")
+    return "", ""
+
+
+def _allowed(
+    env: Environment, uid: int, default: str, *, with_envoy: bool
+) -> frozenset[int] | None:
+    """Uids that may connect to a socket of ours; None is anyone."""
+    text = env.text("PILOT_UDS_ALLOW") or (default if with_envoy else "any")
+    if text == "any":
+        return None
+    if text == "proxy":
+        return proxy_uids(uid)
+    numbers = [each.strip() for each in text.split(",")]
+    if not all(each.isdigit() for each in numbers):
+        why = "not any, proxy or a list of uids"
+        hint = f"the default is used: {default}"
+        env.tolerated.append(BadSetting("PILOT_UDS_ALLOW", text, why, hint=hint))
+        return None if default == "any" else proxy_uids(uid)
+    return frozenset(int(each) for each in numbers)
+
+
+def secrets_branch(
+    env: Environment,
+    config: ProxyConfig,
+    faults: list[BadSetting],
+    *,
+    uid: int,
+    with_envoy: bool,
+) -> SecretOptions:
+    """The secret part. Appends what the peer refuses to start with."""
+    mounted = env.flag("FILE_MOUNTED_CERTS", default=False)
+    gke = env.text("CA_PROVIDER") == "GkeWorkloadCertificate"
+    return SecretOptions(
+        identity=Identity(
+            trust_domain=env.text("TRUST_DOMAIN", TRUST_DOMAIN),
+            namespace=env.text("POD_NAMESPACE"),
+            service_account=env.text("SERVICE_ACCOUNT"),
+        ),
+        ca=None if mounted or gke else _ca(env, config, faults),
+        mode=Mode.FILE_MOUNTED if mounted or gke else Mode.FULL,
+        socket_name=env.text("WORKLOAD_IDENTITY_SOCKET_FILE", paths.WORKLOAD_SOCKET_NAME),
+        well_known=_gke_files() if gke else CertFiles.in_dir(paths.CERTS_DIR),
+        output_dir=env.text("OUTPUT_CERTS"),
+        output_mode=0o644 if env.text("KUBERNETES_SERVICE_HOST") else 0o600,
+        key=KeyOptions(
+            rsa_bits=env.integer("WORKLOAD_RSA_KEY_SIZE", 2048),
+            ec_algorithm=env.text("ECC_SIGNATURE_ALGORITHM"),
+            curve=Curve.P384 if env.text("ECC_CURVE") == "P384" else Curve.P256,
+            pkcs8=env.flag("PKCS8_KEY", default=False),
+        ),
+        ttl=env.duration("SECRET_TTL", _DAY),
+        grace_ratio=env.number("SECRET_GRACE_PERIOD_RATIO", 0.5),
+        grace_jitter=env.number("SECRET_GRACE_PERIOD_RATIO_JITTER", 0.01),
+        debounce=env.duration("FILE_DEBOUNCE_DURATION", 0.1),
+        poll=env.duration("PILOT_CERT_POLL", 5.0),
+        crl=paths.CRL if env.flag("PILOT_ENABLE_CA_CRL", default=True) else "",
+        identity_dir=env.text("PILOT_IDENTITY_DIR"),
+        identity_dir_trusted=env.flag("PILOT_IDENTITY_DIR_TRUST", default=False),
+        allow_uids=_allowed(env, uid, "proxy", with_envoy=with_envoy),
+    )
+
+
+def _gke_files() -> CertFiles:
+    directory = paths.WORKLOAD_CREDENTIALS_DIR
+    return CertFiles(
+        chain=f"{directory}/certificates.pem",
+        key=f"{directory}/private_key.pem",
+        root=f"{directory}/ca_certificates.pem",
+    )
+
+
+def _ca(env: Environment, config: ProxyConfig, faults: list[BadSetting]) -> CaOptions | None:
+    named = env.text("CA_ADDR")
+    address = named or config.discovery_address
+    tls = not plaintext_address(address)
+    provider = env.text("PILOT_CERT_PROVIDER", "istiod")
+    provisioned = env.text("PROV_CERT")
+    roots: str | None = None
+    try:
+        if tls:
+            setting = env.text("CA_ROOT_CA")
+            roots = ca_roots(setting=setting, provider=provider, provisioned=provisioned)
+    except ValueError as error:
+        faults.append(BadSetting("PILOT_CERT_PROVIDER", provider, str(error)))
+        return None
+    host = address.rpartition(":")[0].strip("[]")
+    return CaOptions(
+        address=address,
+        tls=tls,
+        roots=roots,
+        server_name=(env.text("ISTIOD_SAN") if not named else "") or server_name(host),
+        provisioned=provisioned,
+        token=paths.JWT,
+        cluster_id=env.text("ISTIO_META_CLUSTER_ID"),
+        cert_signer=env.text("ISTIO_META_CERT_SIGNER"),
+        headers=headers_from_env(env.variables, "CA_HEADER_"),
+    )

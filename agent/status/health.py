@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks what readiness depends on and says the first fault. Effects only: the rules are ``ready``'s and ``grpc_files``'.
+
+Source: spec/agent.md 9.2: Envoy, then the proxyless bootstrap, then further probes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import mesh.log
+from agent.status.grpc_files import files_of
+from agent.status.ready import EnvoyProbe
+from mesh.errors import EnvoyFailed
+
+log = mesh.log.get()
+
+
+class AdminApi(Protocol):
+    """Envoy's admin port, as far as readiness asks it."""
+
+    async def get(self, path: str, *, timeout: float) -> str:
+        """The body. Raises EnvoyFailed."""
+
+
+class Health:
+    """Readiness of one agent. ``check`` may be called by several requests at once."""
+
+    def __init__(
+        self,
+        admin: AdminApi | None,
+        *,
+        grpc_bootstrap: str = "",
+        extra: Sequence[Callable[[], str]] = (),
+        stopped: Callable[[], str] = lambda: "",
+        on_live: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.fault = "not asked yet"
+        """What the last check found; empty: ready."""
+        self._admin = admin
+        self._probe = EnvoyProbe()
+        self._grpc_bootstrap = grpc_bootstrap
+        self._grpc_files: tuple[str, ...] | None = None
+        self._extra = extra
+        self._stopped = stopped
+        """The cause of the agent's end, once that has begun."""
+        self._on_live = on_live
+
+    async def check(self) -> str:
+        """Why traffic should not come; empty: it may."""
+        fault = (
+            await self._envoy()
+            or self._grpc()
+            or next(filter(None, (p() for p in self._extra)), "")
+        )
+        if fault != self.fault:
+            if fault:
+                log.warning("not ready", why=fault)
+            else:
+                log.info("ready")
+        self.fault = fault
+        return fault
+
+    async def _envoy(self) -> str:
+        if self._admin is None:
+            return ""
+        while (query := self._probe.query()) is not None:
+            stage = self._probe.stage
+            try:
+                text = await self._admin.get(query.target, timeout=query.timeout)
+            except EnvoyFailed as error:
+                return f"failed to get {stage.name.lower()} stats: {error.why}"
+            if self._probe.stage is not stage:
+                continue  # another request got the answer meanwhile
+            if fault := self._probe.on_stats(text, terminated=self._stopped()):
+                return fault
+            if self._probe.query() is None:
+                self._on_live()
+        return ""
+
+    def _grpc(self) -> str:
+        if not self._grpc_bootstrap:
+            return ""
+        if self._grpc_files is None:
+            try:
+                self._grpc_files = files_of(Path(self._grpc_bootstrap).read_text())
+            except (OSError, ValueError) as error:
+                return f"failed loading gRPC bootstrap: {error}"
+        missing = next((path for path in self._grpc_files if not os.path.exists(path)), None)
+        return f"gRPC bootstrap: {missing} does not exist" if missing else ""

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages on statusPort: who may see which, and what they trigger. Transport is ``httpd``'s, rules are pure modules'.
+
+``/healthz/startup`` is ours; the rest is the peer's. Source: spec/agent.md 9.1, 9.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import mesh.log
+from agent.httpd import HttpServer, Reply, Request
+from agent.status.health import Health
+from agent.status.options import StatusOptions
+from agent.status.scrape import Merge
+
+log = mesh.log.get()
+
+_LOCAL_ONLY = Reply(403, b"Only requests from localhost are allowed")
+_NOT_ALLOWED = Reply(405, b"Method Not Allowed")
+_OK = Reply(200, b"OK")
+
+
+class Life(Protocol):
+    """What pages may do to the process."""
+
+    def quit(self) -> None:
+        """End without draining."""
+
+    async def drain(self) -> None:
+        """Drain now; returns when Envoy has answered."""
+
+    def started(self) -> bool:
+        """Whether start-up is over."""
+
+
+class StatusServer:
+    """``bind``, then ``run`` until cancelled."""
+
+    def __init__(self, options: StatusOptions, health: Health, merge: Merge, life: Life) -> None:
+        self._options = options
+        self._health = health
+        self._merge = merge
+        self._life = life
+        self._server = HttpServer(self.answer)
+        self._pages: dict[str, Callable[[Request], Awaitable[Reply]]] = {
+            "/healthz/ready": self._ready,
+            "/healthz/startup": self._startup,
+            "/metrics": self._metrics,
+            "/stats/prometheus": self._metrics,
+            "/quitquitquit": self._quit,
+            "/drain": self._drain,
+            "/debug/ndsz": self._name_table,
+        }
+
+    async def bind(self) -> int:
+        """Listen; the port, or 0 where it is taken: the peer lives on without, and so do we."""
+        try:
+            port = await self._server.bind_tcp(self._options.host, self._options.port)
+        except OSError as error:
+            why = error.strerror or str(error)
+            log.error("status server cannot listen", port=self._options.port, why=why)  # noqa: TRY400  one line, no traceback
+            return 0
+        log.info("status server listens", port=port)
+        return port
+
+    async def run(self) -> None:
+        await self._server.run()
+
+    def close(self) -> None:
+        self._server.close()
+
+    async def answer(self, request: Request) -> Reply:
+        """The page that was asked for."""
+        page = self._pages.get(request.path)
+        return await page(request) if page else Reply(404, b"404 page not found\n")
+
+    async def _ready(self, _: Request) -> Reply:
+        return Reply(503 if await self._health.check() else 200)
+
+    async def _startup(self, _: Request) -> Reply:
+        return Reply(200 if self._life.started() else 503)
+
+    async def _metrics(self, request: Request) -> Reply:
+        if self._options.metrics_local_only and not request.loopback:
+            return _LOCAL_ONLY
+        return await self._merge.answer(request)
+
+    async def _quit(self, request: Request) -> Reply:
+        if refusal := _refusal(request):
+            return refusal
+        log.info("quit asked for over http")
+        # after this answer has left; nothing else may come between
+        asyncio.get_running_loop().call_soon(self._life.quit)
+        return _OK
+
+    async def _drain(self, request: Request) -> Reply:
+        if refusal := _refusal(request):
+            return refusal
+        log.info("drain asked for over http")
+        await self._life.drain()
+        return _OK
+
+    async def _name_table(self, request: Request) -> Reply:
+        if not request.loopback:
+            return _LOCAL_ONLY
+        return Reply(404, b"{}", "application/json")
+
+
+def _refusal(request: Request) -> Reply | None:
+    if not request.loopback:
+        return _LOCAL_ONLY
+    return None if request.method == "POST" else _NOT_ALLOWED
