@@ -301,6 +301,7 @@ async def test_client_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.Mon
         rig.resources[CDS] = {"c1": "3"}
         rig.push()
         assert values(await good.receive()) == ["c1=3"]
+        assert len(rig.connections) == 2
         async with asyncio.timeout(SOON):
             assert await deaf.stream.code() is grpc.StatusCode.CANCELLED
         assert rig.metrics.value(Metric.WRITE_TIMEOUTS) == 1
