@@ -14,7 +14,7 @@ import mesh.log
 from agent.xds.counts import Counts
 from agent.xds.link import Upstream
 from agent.xds.options import XdsOptions
-from agent.xds.relay import Relay
+from agent.xds.relay import INTERNAL, Relay, health_request
 from agent.xds.session import LocalHandler, Session, retry_delays
 from agent.xds.store import Store
 from mesh.clock import Clock
@@ -50,7 +50,7 @@ class XdsProxy:
         self._upstream = Upstream(options, clock)
         self._store = Store(options.store, clock) if options.store.enabled else None
         self._current: Session | None = None
-        self._health = b""
+        self._health: Mapping[Variant, bytes] = {}
 
     async def run(self) -> None:
         """Raises ``BadSetting`` where the socket cannot be made."""
@@ -81,7 +81,7 @@ class XdsProxy:
                 variant,
                 injected=self._injected(),
                 keep=self._store is not None,
-                health=self._health,
+                health=self._health.get(variant, b""),
             ),
             upstream=self._upstream,
             store=self._store,
@@ -115,11 +115,14 @@ class XdsProxy:
             return None
         return f"uid {peer.uid} may not use the xDS socket; PILOT_UDS_ALLOW admits it"
 
-    def report_health(self, variant_requests: Mapping[Variant, bytes]) -> None:
-        """The application's health changed: tell it now and on each new stream (4.8)."""
-        self._health = variant_requests[Variant.DELTA]
+    def report_health(self, fault: str | None, *, code: int = INTERNAL) -> None:
+        """The application's health changed; ``fault`` says why it is unhealthy.
+
+        Told now and again on each new stream (4.8).
+        """
+        self._health = {variant: health_request(variant, fault, code) for variant in Variant}
         if self._current is not None:
-            self._current.report_health(variant_requests[self._current.relay.variant])
+            self._current.report_health(self._health[self._current.relay.variant])
 
     @property
     def source(self) -> str:

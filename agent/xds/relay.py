@@ -130,6 +130,14 @@ def parse_request(raw: bytes, variant: Variant) -> Request:
     )
 
 
+def health_request(variant: Variant, fault: str | None, code: int) -> bytes:
+    """The application's health as a request: an error in it means unhealthy (4.8)."""
+    detail = None if fault is None else RpcStatus(code=code, message=fault)
+    if variant is Variant.SOTW:
+        return DiscoveryRequest(type_url=types.HEALTH, error_detail=detail).SerializeToString()
+    return DeltaDiscoveryRequest(type_url=types.HEALTH, error_detail=detail).SerializeToString()
+
+
 class Relay:
     """One stream of Envoy. ``injected`` are the types that the agent asks for itself."""
 
