@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this build is called. A constant, because asking the package metadata costs the resident process memory. Pure."""
+"""What this build is called. Pure: constants, because asking the package metadata costs the process memory."""
 
 from __future__ import annotations
 

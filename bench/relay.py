@@ -98,7 +98,9 @@ async def program(*argv: str) -> AsyncIterator[asyncio.subprocess.Process]:
         await process.wait()
 
 
-async def open_path(stack: AsyncExitStack, name: str, script: str, upstream: str, folder: str) -> Path_:
+async def open_path(
+    stack: AsyncExitStack, name: str, script: str, upstream: str, folder: str
+) -> Path_:
     process, target = None, upstream
     if script:
         socket = f"{folder}/{name}"
@@ -172,8 +174,10 @@ def report(paths: list[Path_]) -> None:
             for path in paths
         )
         pushes = len(ours.latencies[size])
-        print(f"{label:>8}: {cells}; CPU a push: ours {ours.cpu[size] / pushes * 1e3:.2f} ms, "
-              f"grpc.aio {yardstick.cpu[size] / pushes * 1e3:.2f} ms")
+        print(
+            f"{label:>8}: {cells}; CPU a push: ours {ours.cpu[size] / pushes * 1e3:.2f} ms, "
+            f"grpc.aio {yardstick.cpu[size] / pushes * 1e3:.2f} ms"
+        )
     rates = ", ".join(f"{path.name} {statistics.median(path.rates):,.0f}/s" for path in paths)
     print(f"1 KiB messages in bursts: {rates}")
     for path in paths:
@@ -181,10 +185,22 @@ def report(paths: list[Path_]) -> None:
             cells = ", ".join(f"{when} {mib:.1f} MiB" for when, mib in path.memory.items())
             print(f"RSS {path.name}: {cells}")
     print("targets, as ratios of the same run (higher is better):")
-    target("1 KiB p50, grpc.aio / ours", p(yardstick.latencies[KIB], 0.5) / p(ours.latencies[KIB], 0.5), 1.5)
-    target("message rate, ours / grpc.aio", statistics.median(ours.rates) / statistics.median(yardstick.rates), 5)
+    target(
+        "1 KiB p50, grpc.aio / ours",
+        p(yardstick.latencies[KIB], 0.5) / p(ours.latencies[KIB], 0.5),
+        1.5,
+    )
+    target(
+        "message rate, ours / grpc.aio",
+        statistics.median(ours.rates) / statistics.median(yardstick.rates),
+        5,
+    )
     size = 5 * MIB
-    target("5 MiB p50, grpc.aio / ours", p(yardstick.latencies[size], 0.5) / p(ours.latencies[size], 0.5), 2)
+    target(
+        "5 MiB p50, grpc.aio / ours",
+        p(yardstick.latencies[size], 0.5) / p(ours.latencies[size], 0.5),
+        2,
+    )
 
 
 def target(what: str, ratio: float, wanted: float) -> None:

@@ -12,7 +12,9 @@ from mesh.clock import SystemClock
 
 
 async def main(upstream: str, socket: str) -> None:
-    options = XdsOptions(socket=socket, upstream=upstream, tls=False, store=StoreOptions(directory=f"{socket}.state"))
+    options = XdsOptions(
+        socket=socket, upstream=upstream, tls=False, store=StoreOptions(directory=f"{socket}.state")
+    )
     await XdsProxy(options, SystemClock()).run()
 
 
