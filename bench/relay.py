@@ -30,7 +30,7 @@ KIB, MIB = 1024, 1024 * 1024
 
 
 @dataclass(slots=True)
-class Path_:
+class Way:
     """One way from the driver to the source."""
 
     name: str
@@ -100,7 +100,7 @@ async def program(*argv: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 async def open_path(
     stack: AsyncExitStack, name: str, script: str, upstream: str, folder: str
-) -> Path_:
+) -> Way:
     process, target = None, upstream
     if script:
         socket = f"{folder}/{name}"
@@ -112,7 +112,7 @@ async def open_path(
     connection = await connect(target, limits=Limits(max_message=0))
     stack.push_async_callback(connection.close)
     call = connection.open(types.DELTA_AGGREGATED)
-    return Path_(name, process, connection, call)
+    return Way(name, process, connection, call)
 
 
 def request(text: str) -> bytes:
@@ -124,7 +124,7 @@ def request(text: str) -> bytes:
 ACK = DeltaDiscoveryRequest(type_url=types.CLUSTER, response_nonce="n").SerializeToString()
 
 
-async def ask(path: Path_, drain: Drain, text: str, count: int) -> float:
+async def ask(path: Way, drain: Drain, text: str, count: int) -> float:
     done = drain.expect(count)
     begin = time.perf_counter()
     path.call.send_nowait(request(text))
@@ -135,7 +135,7 @@ async def ask(path: Path_, drain: Drain, text: str, count: int) -> float:
     return took
 
 
-async def measure(paths: list[Path_], plan: dict[int, int], burst: int, rounds: int) -> None:
+async def measure(paths: list[Way], plan: dict[int, int], burst: int, rounds: int) -> None:
     drains = {path.name: Drain() for path in paths}
     for path in paths:
         path.call.attach(drains[path.name])
@@ -164,7 +164,7 @@ def p(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def report(paths: list[Path_]) -> None:
+def report(paths: list[Way]) -> None:
     by_name = {path.name: path for path in paths}
     ours, yardstick = by_name["ours"], by_name["grpc.aio"]
     for size in ours.latencies:

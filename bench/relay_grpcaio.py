@@ -16,12 +16,12 @@ from wire import types
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
-class Relay(grpc.GenericRpcHandler):  # type: ignore[misc,type-arg]  # the stubs know the blocking API only
+class Relay(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # the stubs know the blocking API only
     def __init__(self, channel: Any) -> None:
         self._upstream = channel.stream_stream(types.DELTA_AGGREGATED)
 
     def service(self, details: Any) -> Any:
-        return grpc.stream_stream_rpc_method_handler(self.relay)  # type: ignore[arg-type]  # as above
+        return grpc.stream_stream_rpc_method_handler(self.relay)
 
     async def relay(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         async for message in self._upstream(requests):

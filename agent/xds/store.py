@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The last configuration that Envoy acknowledged, in SQLite. Answers to DESIGN 4.3.
 
-One row per type and name, bound to node id and trust domain: another node's rows are wiped, old ones
-are not served. Writes happen in one worker thread after a quiet second and are one transaction. The
+One row per type and name, bound to node id and trust domain: another node's rows are wiped, a type that
+Envoy has not confirmed for long is not served. One worker thread writes after a quiet second, or at once when much
+waits, and merges first, so that of ten pushes in a row only the last is written; a write is one transaction. The
 file is 0600 in our own 0700 directory; where that cannot be, the store lives in memory and says so
 once. Secrets never enter: neither by type nor inside another resource.
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -27,9 +28,9 @@ from wire.scan import Entry, Variant, entries, envelope
 from wire.types import FULL_STATE, TypeUrl
 
 FILE_NAME: Final = "xds.db"
-SCHEMA_VERSION: Final = 1
-MAX_WAITING: Final = 32 * 1024 * 1024
-"""Bytes that wait to be written; more are written without waiting for quiet."""
+SCHEMA_VERSION: Final = 2
+MAX_WAITING: Final = 16 * 1024 * 1024
+"""Bytes that wait to be written; with more, writing begins at once."""
 SENSITIVE: Final = (b"PRIVATE KEY-----", b"ISTIO_META_WASM_IMAGE_PULL_SECRET", b"pull_secret")
 """Marks of key material and passwords inside a resource: such a resource is not stored."""
 
@@ -37,8 +38,11 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS owner (node TEXT NOT NULL, trust_domain TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS resource (
     type TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, body BLOB NOT NULL,
-    acknowledged REAL NOT NULL, PRIMARY KEY (type, name)) WITHOUT ROWID;
+    PRIMARY KEY (type, name));
+CREATE TABLE IF NOT EXISTS kind (type TEXT PRIMARY KEY, acknowledged REAL NOT NULL);
 """
+
+_DROP = "DROP TABLE IF EXISTS owner; DROP TABLE IF EXISTS resource; DROP TABLE IF EXISTS kind;"
 
 log = mesh.log.get("xdsstore")
 
@@ -64,33 +68,51 @@ class Accepted(NamedTuple):
     message: bytes | bytearray
 
 
-class Change(NamedTuple):
-    """What a response does to the rows of its type."""
+class Change:
+    """What responses of one type do to its rows, the newest looked at first: what is overtaken costs a name."""
 
-    put: list[Entry]
-    """Views of the response's bytes: nothing is copied on the way to the database."""
-    remove: list[str]
-    clear: bool
-    """The response lists all that there is."""
-    withheld: int
-    """Resources that carry key material and stay out."""
+    __slots__ = ("clear", "put", "remove", "withheld")
 
+    def __init__(self) -> None:
+        self.put: dict[str, Entry] = {}
+        """Views of the responses' bytes: nothing is copied on the way to the database."""
+        self.remove: set[str] = set()
+        self.clear = False
+        """A response lists all that there is: nothing older counts."""
+        self.withheld = 0
+        """Resources that carry key material and stay out."""
 
-def change_of(accepted: Accepted) -> Change:
-    """Pure. Raises ``ValueError`` for bytes that are no response."""
-    put: list[Entry] = []
-    remove: list[str] = []
-    withheld = 0
-    suspect = any(mark in accepted.message for mark in SENSITIVE)
-    for entry in entries(accepted.message, accepted.variant):
-        if suspect and any(mark in bytes(entry.any) for mark in SENSITIVE):
-            withheld += 1
-            remove.append(entry.name)
+    def add_older(self, accepted: Accepted) -> None:
+        """Take in a response that Envoy acknowledged before those already here. Raises ``ValueError``."""
+        if self.clear:
+            return
+        fresh = {
+            entry.name: entry
+            for entry in entries(accepted.message, accepted.variant)
+            if entry.name not in self.put and entry.name not in self.remove
+        }
+        removed = set(envelope(accepted.message, accepted.variant).removed)
+        self.remove |= removed - self.put.keys() - fresh.keys()
+        for entry in fresh.values():
+            self._take(entry)
+        self.clear = accepted.variant is Variant.SOTW and accepted.type_url in FULL_STATE
+
+    def _take(self, entry: Entry) -> None:
+        body = bytes(entry.any)
+        if any(mark in body for mark in SENSITIVE):
+            self.withheld += 1
+            self.remove.add(entry.name)
         else:
-            put.append(entry)
-    remove += envelope(accepted.message, accepted.variant).removed
-    full = accepted.variant is Variant.SOTW and accepted.type_url in FULL_STATE
-    return Change(put, remove, full, withheld)
+            self.put[entry.name] = entry
+
+
+def changes(waiting: Sequence[Accepted]) -> dict[TypeUrl, Change]:
+    """What acknowledged responses, oldest first, come to. What is no response is passed over. Pure."""
+    merged: dict[TypeUrl, Change] = {}
+    for accepted in reversed(waiting):
+        with suppress(ValueError):  # Envoy took it, so only a bench or a test can get here
+            merged.setdefault(accepted.type_url, Change()).add_older(accepted)
+    return merged
 
 
 class Store:
@@ -135,7 +157,8 @@ class Store:
             while True:
                 await self._noted.wait()  # no deadline: until there is something to write
                 self._noted.clear()
-                await self._clock.sleep(self._options.quiet)
+                if self._waiting_size <= MAX_WAITING:
+                    await self._clock.sleep(self._options.quiet)
                 if not self._noted.is_set() or self._waiting_size > MAX_WAITING:
                     await self._flush()
         finally:
@@ -206,7 +229,7 @@ class Store:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         with database:
             if version != SCHEMA_VERSION:
-                database.executescript("DROP TABLE IF EXISTS owner; DROP TABLE IF EXISTS resource;")
+                database.executescript(_DROP)
                 database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             database.executescript(_SCHEMA)
             mine = (self._options.node_id, self._options.trust_domain)
@@ -221,28 +244,31 @@ class Store:
         oldest = self._clock.now() - self._options.max_age
         shelf: dict[TypeUrl, dict[str, Stored]] = {}
         rows = self._database.execute(
-            "SELECT type, name, version, body FROM resource WHERE acknowledged >= ?", (oldest,)
+            "SELECT type, name, version, body FROM resource JOIN kind USING (type) WHERE acknowledged >= ?",
+            (oldest,),
         )
         for type_url, name, version, body in rows:
             shelf.setdefault(TypeUrl(type_url), {})[name] = Stored(name, version, bytes(body))
         return shelf
 
-    def _write(self, waiting: Iterable[Accepted]) -> None:
+    def _write(self, waiting: list[Accepted]) -> None:
         database = self._database
         if database is None:
             return
         now = self._clock.now()
+        merged = changes(waiting)
+        waiting.clear()  # what was overtaken gives its memory back now
         try:
             with database:
-                for accepted in waiting:
-                    self._apply(database, accepted, now)
+                for kind, change in merged.items():
+                    self._apply(database, kind, change)
+                    # what Envoy still uses of this type was confirmed with it
+                    database.execute("INSERT OR REPLACE INTO kind VALUES (?, ?)", (kind, now))
             self.last_write = now
-        except (sqlite3.Error, ValueError) as exc:  # a full disk must not stop the relay
+        except sqlite3.Error as exc:  # a full disk must not stop the relay
             log.warning("xDS store not written", reason=str(exc))
 
-    def _apply(self, database: sqlite3.Connection, accepted: Accepted, now: float) -> None:
-        change = change_of(accepted)
-        kind = accepted.type_url
+    def _apply(self, database: sqlite3.Connection, kind: TypeUrl, change: Change) -> None:
         if change.clear:
             database.execute("DELETE FROM resource WHERE type = ?", (kind,))
         database.executemany(
@@ -250,11 +276,9 @@ class Store:
             [(kind, name) for name in change.remove],
         )
         database.executemany(
-            "INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?)",
-            [(kind, one.name, one.version, one.any, now) for one in change.put],
+            "INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?)",
+            [(kind, one.name, one.version, one.any) for one in change.put.values()],
         )
-        # what Envoy still uses of this type was confirmed with it
-        database.execute("UPDATE resource SET acknowledged = ? WHERE type = ?", (now, kind))
         self.written += len(change.put)
         self.withheld += change.withheld
 

@@ -11,13 +11,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.xds.options import StoreOptions
-from agent.xds.store import FILE_NAME, Accepted, Store, change_of
+from agent.xds.store import FILE_NAME, Accepted, Change, Store, changes
 from tests.support.clock import FakeClock
 from tests.support.fakeads import FakeAds, resource
 from wire import types
-from wire.proto.discovery_pb2 import DeltaDiscoveryResponse, DiscoveryResponse
+from wire.proto.discovery_pb2 import DeltaDiscoveryResponse, DiscoveryResponse, Resource
 from wire.scan import Variant
 
 
@@ -151,7 +153,7 @@ async def test_garbage_response_is_not_stored_and_nothing_breaks(tmp_path: Path)
     async with opened(options(tmp_path)) as store:
         store.accept(Accepted(types.CLUSTER, Variant.DELTA, b"\x12\xff\xff"))
         store.accept(delta("a"))
-        assert await names(store) in (["a"], [])
+        assert await names(store) == ["a"]
         store.accept(delta("b"))
         assert "b" in await names(store)
 
@@ -162,10 +164,63 @@ async def test_disabled_store_is_empty(tmp_path: Path) -> None:
         assert await store.shelf() == {}
 
 
-def test_change_of_names_what_goes() -> None:
-    message = DeltaDiscoveryResponse(removed_resources=["x"], type_url=types.CLUSTER)
-    change = change_of(Accepted(types.CLUSTER, Variant.DELTA, message.SerializeToString()))
-    assert (change.put, change.remove, change.clear) == ([], ["x"], False)
+def test_what_goes_is_named() -> None:
+    change = changes([delta(removed=("x",))])[types.CLUSTER]
+    assert (change.put, change.remove, change.clear) == ({}, {"x"}, False)
+
+
+NAMES = st.sets(st.sampled_from("abcd"), max_size=3)
+
+
+@given(st.lists(st.tuples(st.booleans(), NAMES, NAMES), max_size=6))
+def test_merged_is_the_same_as_one_after_the_other(
+    steps: list[tuple[bool, set[str], set[str]]],
+) -> None:
+    """Newest first with what is overtaken left out comes to what a plain replay comes to."""
+    told, rows = [], {"a": "0", "d": "0"}
+    for number, (full, put, gone) in enumerate(steps, start=1):
+        if full:
+            rows = {}
+            ads = FakeAds(version=str(number))
+            ads.put(types.CLUSTER, *put)
+            raw = ads.sotw(types.CLUSTER).SerializeToString()
+            told.append(Accepted(types.CLUSTER, Variant.SOTW, raw))
+        else:
+            told.append(delta(*put, removed=tuple(gone), version=str(number)))
+            rows = {name: version for name, version in rows.items() if name not in gone}
+        rows.update(dict.fromkeys(put, str(number)))
+    change = changes(told).get(types.CLUSTER, Change())
+    before = {} if change.clear else {"a": "0", "d": "0"}
+    kept = {name: version for name, version in before.items() if name not in change.remove}
+    assert kept | {name: entry.version for name, entry in change.put.items()} == rows
+
+
+async def test_much_at_once_does_not_wait_for_quiet(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with opened(options(tmp_path, quiet=3600.0), clock) as store:
+        for _ in range(3):
+            store.accept(big("a", 8 * MIB))
+        async with asyncio.timeout(20):
+            while store.last_write is None:
+                await asyncio.sleep(0.01)
+        assert store.written == 1
+
+
+MIB = 1024 * 1024
+
+
+def big(name: str, size: int) -> Accepted:
+    body = resource(types.CLUSTER, name)
+    body.value += b"\x7a" + encoded(size) + b"f" * size
+    message = DeltaDiscoveryResponse(
+        type_url=types.CLUSTER, resources=[Resource(name=name, version="1", resource=body)]
+    )
+    return Accepted(types.CLUSTER, Variant.DELTA, message.SerializeToString())
+
+
+def encoded(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + encoded(rest) if rest else bytes([low])
 
 
 async def test_rows_are_readable_by_any_sqlite(tmp_path: Path) -> None:
