@@ -143,12 +143,22 @@ class Call:
             sink.on_data((memoryview(bytes(begun)),), 0, self._reader.length)
 
     def pause(self) -> None:
-        """Give the peer no more window: at most one window's worth still arrives."""
+        """Give the peer no more window, and leave what it sends in the kernel while this is its only call.
+
+        On a connection with other calls at most one window's worth still arrives.
+        """
         self._paused = True
+        self._link.check_reading()
 
     def resume(self) -> None:
         self._paused = False
         self._pay()
+        self._link.check_reading()
+
+    @property
+    def paused(self) -> bool:
+        """``pause`` was called last."""
+        return self._paused
 
     def _pay(self) -> None:
         if self._owed:
@@ -200,7 +210,7 @@ class Call:
         self._prefix = b""
         link.h2.send_data(self.number, parts, sum(map(len, parts)))
         link.touch()
-        if self._unsent <= link.limits.max_backlog:
+        if link.backlog == 0 and self._unsent <= link.limits.max_backlog:
             return True
         self._sink_waits = True
         return False
@@ -306,7 +316,7 @@ class Call:
         if self._unsent > self._link.limits.max_backlog // 2:
             return
         self._release_writers()
-        if self._sink_waits:
+        if self._sink_waits and self._link.backlog == 0:
             self._sink_waits = False
             if self._sink is not None:
                 self._sink.on_writable()

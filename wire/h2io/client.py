@@ -91,6 +91,7 @@ class Connection:
         )
         call = ClientCall(self._link, self._link.h2.open_stream(headers), path)
         self._link.calls[call.number] = call
+        self._link.check_reading()
         if timeout is not None:
             call.arm(timeout)
         self._link.touch()

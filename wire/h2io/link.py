@@ -39,6 +39,8 @@ READS_PER_TURN: Final = 4
 """Buffers read before the loop's other work has its turn."""
 MAX_VECTORS: Final = 512
 SEND_CHUNK: Final = 128 * 1024
+UNIX_SEND_BUFFER: Final = 2 * BUFFER_SIZE
+"""Room for more than one read: what a socket does not take has to be copied. The kernel may grant less."""
 PING_PAYLOAD: Final = b"keepaliv"
 LINGER: Final = 1.0
 """Seconds that a closing link has to send its last words."""
@@ -73,6 +75,7 @@ class Link:
         self._backlog_size = 0
         self._closing = False
         self._waiting = False
+        self._reading = True
         self._keepalive = keepalive
         self._heard = self._loop.time()
         self._ping_sent = False
@@ -82,6 +85,8 @@ class Link:
 
     def start(self) -> None:
         """Begin to read, greet the peer, and give it a bounded time to greet us."""
+        if self._sock.family == socket.AF_UNIX:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNIX_SEND_BUFFER)
         self._loop.add_reader(self._sock, self._on_readable)
         self.h2.start()
         self.touch()
@@ -162,6 +167,8 @@ class Link:
         keepalive = self._keepalive
         if keepalive is None:
             return
+        if not self._reading:  # an answer could not be heard
+            self._heard = self._loop.time()
         silent = self._loop.time() - self._heard
         if self._ping_sent and silent >= keepalive.timeout:
             self.abort(f"no answer to a keepalive ping for {keepalive.timeout:g} s")
@@ -175,9 +182,24 @@ class Link:
 
     # ---- reading ----
 
+    def check_reading(self) -> None:
+        """Read, unless the only call here is paused: then its bytes wait in the kernel, not in our memory."""
+        if self.closed:
+            return
+        wanted = len(self.calls) != 1 or not next(iter(self.calls.values())).paused
+        if wanted is self._reading:
+            return
+        self._reading = wanted
+        if not wanted:
+            self._loop.remove_reader(self._sock)
+            return
+        self._loop.add_reader(self._sock, self._on_readable)
+        if self._tls:  # bytes that OpenSSL holds do not wake the selector
+            self._loop.call_soon(self._on_readable)
+
     def _on_readable(self) -> None:
         for _ in range(READS_PER_TURN):
-            if self.closed:
+            if self.closed or not self._reading:
                 return
             size = self._fill()
             if size < 0:
@@ -295,6 +317,7 @@ class Link:
     def forget(self, call: Call) -> None:
         """``call`` is over."""
         if self.calls.pop(call.number, None) is not None:
+            self.check_reading()
             self.check_idle()
 
     # ---- writing ----
