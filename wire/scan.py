@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum, auto
+from mmap import mmap
 from typing import Final, NamedTuple
 
 from wire.types import TypeUrl
@@ -104,7 +105,7 @@ def _type_of_resource(view: memoryview, at: int) -> TypeUrl:
         at += length
 
 
-def envelope(message: bytes | bytearray, variant: Variant) -> Envelope:
+def envelope(message: bytes | bytearray | mmap, variant: Variant) -> Envelope:
     """What a whole response says about itself. Raises ``ValueError``."""
     view = memoryview(message)
     type_url = version = nonce = ""
@@ -121,7 +122,7 @@ def envelope(message: bytes | bytearray, variant: Variant) -> Envelope:
     return Envelope(TypeUrl(type_url), version, nonce, tuple(removed))
 
 
-def entries(message: bytes | bytearray, variant: Variant) -> Iterator[Entry]:
+def entries(message: bytes | bytearray | mmap, variant: Variant) -> Iterator[Entry]:
     """The resources of a whole response, as views. Raises ``ValueError``."""
     view = memoryview(message)
     if variant is Variant.DELTA:
@@ -165,7 +166,7 @@ def any_type(view: memoryview) -> TypeUrl:
     return TypeUrl(next((_text(view, a, b) for n, a, b in fields(view) if n == 1), ""))
 
 
-def carries_nonce(message: bytes | bytearray, nonce: str, *, tail: int = 65_536) -> bool:
+def carries_nonce(message: bytes | bytearray | mmap, nonce: str, *, tail: int = 65_536) -> bool:
     """True where the response's end carries this nonce, without walking it.
 
     The nonce field stands behind all resources; only removed names and the control plane's

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from mmap import mmap
 from typing import Final, NamedTuple
 
 from wire import types
@@ -40,7 +41,7 @@ STORED: Final = frozenset(
 )
 """DESIGN 4.3: what Envoy needs to serve traffic. Never secrets."""
 
-Body = bytes | bytearray
+Body = bytes | bytearray | mmap
 
 
 class Route(Enum):

@@ -10,7 +10,9 @@ plane's status. Before the first response of a stream, the store may take over i
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -34,6 +36,8 @@ LocalHandler = Callable[[bytes], str | None]
 
 KEEP_LIMIT: Final = 64 * 1024 * 1024
 """A larger response is forwarded and not stored."""
+OWN_PAGES: Final = 1024 * 1024
+"""Bytes from which on a kept response lives outside of the heap, which would keep the memory and tear."""
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds for a control plane that came back to answer a first request."""
 OK: Final = Status(Code.OK)
@@ -233,7 +237,7 @@ class Session:
         self._answered = True
         self._early.clear()
 
-    def on_kept(self, type_url: TypeUrl, message: bytes | bytearray) -> None:
+    def on_kept(self, type_url: TypeUrl, message: bytearray | mmap.mmap) -> None:
         self.relay.on_forwarded(type_url, message)
 
     def on_local(self, type_url: TypeUrl, message: bytes) -> None:
@@ -302,6 +306,16 @@ class _Requests:
         self._session.resume()
 
 
+def _room(length: int) -> bytearray | mmap.mmap:
+    """Memory for a message to keep. A large one has pages of its own, huge where the kernel grants them."""
+    if length < OWN_PAGES:
+        return bytearray(length)
+    pages = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a kernel without huge pages
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages
+
+
 class _Responses:
     """The sink of the stream upstream: decides by a message's first bytes where the rest goes."""
 
@@ -312,7 +326,7 @@ class _Responses:
         self._route: Route | None = None
         self._head = b""
         self._type = TypeUrl("")
-        self._copy: bytearray | None = None
+        self._copy: bytearray | mmap.mmap | None = None
 
     def on_data(self, pieces: Sequence[memoryview], offset: int, length: int) -> None:
         """One piece at a time comes from ``wire.h2io``."""
@@ -346,7 +360,7 @@ class _Responses:
         self._route = route
         held, self._head = self._head, b""
         if route is Route.LOCAL or (route is Route.KEEP and length <= KEEP_LIMIT):
-            self._copy = bytearray(length)
+            self._copy = _room(length)
             self._copy[: len(held)] = held
         if route is Route.FORWARD or route is Route.KEEP:
             self.inside_message = True

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from mmap import mmap
 from typing import Final, NamedTuple, TypeVar
 
 import mesh.log
@@ -65,7 +66,7 @@ class Accepted(NamedTuple):
 
     type_url: TypeUrl
     variant: Variant
-    message: bytes | bytearray
+    message: bytes | bytearray | mmap
 
 
 class Change:
