@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from agent.environment import Environment
 from agent.envoy.options import AdminOptions, ProcessOptions
 from agent.status.options import StatusOptions
+from agent.status.prometheus import NO_SCRAPE, ScrapeOptions, scrape_config
 from agent.status.prometheus import SETTING as PROMETHEUS
-from agent.status.prometheus import ScrapeOptions, ScrapeTarget, targets_of
 from agent.xds.options import StoreOptions, XdsOptions
 from mesh import paths, ports
 from mesh.errors import BadSetting
@@ -81,10 +81,10 @@ def status_branch(
     with_envoy: bool,
 ) -> StatusOptions:
     """The status server. Appends what the peer refuses to start with."""
-    targets: tuple[ScrapeTarget, ...] = ()
+    scrape = NO_SCRAPE
     if kind == "sidecar" and config.status_port:
         try:
-            targets = targets_of(env.text(PROMETHEUS), status_port=config.status_port)
+            scrape = scrape_config(env.text(PROMETHEUS), status_port=config.status_port)
         except BadSetting as fault:
             faults.append(fault)
     merged = with_envoy and env.flag("PILOT_AGENT_MERGE_ENVOY_STATS", default=True)
@@ -94,7 +94,7 @@ def status_branch(
         probe_envoy=with_envoy,
         grpc_bootstrap=env.text("GRPC_XDS_BOOTSTRAP", "etc/istio/proxy/grpc-bootstrap.json"),
         metrics_local_only=env.flag("METRICS_LOCALHOST_ACCESS_ONLY", default=False),
-        scrape=ScrapeOptions(envoy_port=prometheus if merged else 0, targets=targets),
+        scrape=ScrapeOptions(envoy_port=prometheus if merged else 0, targets=scrape.scraped),
     )
 
 

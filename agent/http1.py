@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import h11
 
 from mesh.errors import MeshError
 
+if TYPE_CHECKING:
+    import ssl
+
 CHUNK = 64 * 1024
-ProtocolError = h11.ProtocolError
-"""What is raised while a body is read that is not HTTP."""
 
 Headers = Sequence[tuple[str, str]]
 
@@ -59,8 +60,21 @@ class Target(NamedTuple):
         return f"http://{host}:{self.port}{self.path}"
 
 
+class Via(NamedTuple):
+    """How the other side is reached, where that is not plain TCP."""
+
+    tls: ssl.SSLContext | None = None
+    source: str = ""
+    """The address to call from; empty: the kernel's choice."""
+    path: str = ""
+    """A unix socket to call instead of host and port."""
+
+
+PLAIN = Via()
+
+
 class Answer:
-    """An answer whose body is still coming."""
+    """An answer whose body is still coming; ``body`` raises RequestFailed."""
 
     def __init__(self, head: h11.Response, body: AsyncIterator[bytes]) -> None:
         self.status = head.status_code
@@ -74,37 +88,37 @@ class Answer:
 
 @contextlib.asynccontextmanager
 async def asking(
-    target: Target, *, timeout: float, headers: Headers = (), body: bytes = b""
+    target: Target,
+    *,
+    timeout: float | None,
+    headers: Headers = (),
+    body: bytes = b"",
+    via: Via = PLAIN,
 ) -> AsyncIterator[Answer]:
-    """The answer to one request; ``timeout`` covers everything until the ``with`` block is left.
+    """The answer to one request. Raises RequestFailed.
 
-    Raises RequestFailed, also for what fails while the body is read.
+    ``timeout`` is for everything until the body's end: it cuts reading, never the caller's own waits between reads.
     """
+    loop = asyncio.get_running_loop()
+    deadline = None if timeout is None else loop.time() + timeout
+    talk = _Exchange(str(target), timeout, deadline)
     try:
-        async with asyncio.timeout(timeout), _connected(target) as (reader, writer):
-            connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=CHUNK)
-            writer.write(_request(connection, target, headers, body))
-            await writer.drain()
-            head = await _head(connection, reader)
-            yield Answer(head, _pieces(connection, reader))
-    except TimeoutError:
-        raise RequestFailed(str(target), f"no answer within {timeout:g} s") from None
-    except OSError as error:
-        raise RequestFailed(str(target), error.strerror or str(error)) from None
-    except h11.ProtocolError as error:
-        raise RequestFailed(str(target), f"not HTTP: {error}") from None
+        yield await talk.begin(target, headers, body, via)
+    finally:
+        talk.close()
 
 
 async def ask(
     target: Target,
     *,
-    timeout: float,
+    timeout: float | None,
     headers: Headers = (),
     body: bytes = b"",
+    via: Via = PLAIN,
     limit: int = 64 * 1024 * 1024,
 ) -> Reply:
     """The whole answer, of at most ``limit`` bytes. Raises RequestFailed."""
-    async with asking(target, timeout=timeout, headers=headers, body=body) as answer:
+    async with asking(target, timeout=timeout, headers=headers, body=body, via=via) as answer:
         parts = bytearray()
         async for piece in answer.body:
             parts += piece
@@ -113,17 +127,76 @@ async def ask(
         return Reply(answer.status, answer.headers, bytes(parts))
 
 
-@contextlib.asynccontextmanager
-async def _connected(
-    target: Target,
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+class _Exchange:
+    """One connection, one request. Every failure leaves as RequestFailed."""
+
+    def __init__(self, url: str, timeout: float | None, deadline: float | None) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._deadline = deadline
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=CHUNK)
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def begin(self, target: Target, headers: Headers, body: bytes, via: Via) -> Answer:
+        with self._named():
+            async with asyncio.timeout_at(self._deadline):
+                reader, writer = await _connect(target, via)
+                self._reader, self._writer = reader, writer
+                writer.write(_request(self._http, target, headers, body))
+                await writer.drain()
+                head = await self._head(reader)
+        return Answer(head, self._pieces(reader))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+    async def _pieces(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+        while True:
+            with self._named():
+                async with asyncio.timeout_at(self._deadline):
+                    event = await self._next(reader)
+            if not isinstance(event, h11.Data):
+                return
+            yield bytes(event.data)
+
+    async def _head(self, reader: asyncio.StreamReader) -> h11.Response:
+        while True:
+            event = await self._next(reader)
+            if isinstance(event, h11.Response):
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise h11.RemoteProtocolError("connection closed before an answer")
+
+    async def _next(self, reader: asyncio.StreamReader) -> h11.Event:
+        while not isinstance(event := self._http.next_event(), h11.Event):
+            self._http.receive_data(await reader.read(CHUNK))
+        return event
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            why = "timed out" if self._timeout is None else f"no answer within {self._timeout:g} s"
+            raise RequestFailed(self._url, why) from None
+        except OSError as error:
+            raise RequestFailed(self._url, error.strerror or str(error)) from None
+        except h11.ProtocolError as error:
+            raise RequestFailed(self._url, f"not HTTP: {error}") from None
+
+
+async def _connect(target: Target, via: Via) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     # no deadline here: the caller's covers it
-    reader, writer = await asyncio.open_connection(target.host, target.port)
+    if via.path:
+        return await asyncio.open_unix_connection(via.path)
+    local = (via.source, 0) if via.source else None
+    reader, writer = await asyncio.open_connection(
+        target.host, target.port, ssl=via.tls, local_addr=local
+    )
     writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
+    return reader, writer
 
 
 def _request(connection: h11.Connection, target: Target, headers: Headers, body: bytes) -> bytes:
@@ -140,23 +213,3 @@ def _request(connection: h11.Connection, target: Target, headers: Headers, body:
         parts.append(connection.send(h11.Data(data=body)))
     parts.append(connection.send(h11.EndOfMessage()))
     return b"".join(part for part in parts if part)
-
-
-async def _next(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Event:
-    while not isinstance(event := connection.next_event(), h11.Event):
-        connection.receive_data(await reader.read(CHUNK))
-    return event
-
-
-async def _head(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Response:
-    while True:
-        event = await _next(connection, reader)
-        if isinstance(event, h11.Response):
-            return event
-        if not isinstance(event, h11.InformationalResponse):
-            raise h11.RemoteProtocolError("connection closed before an answer")
-
-
-async def _pieces(connection: h11.Connection, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while isinstance(event := await _next(connection, reader), h11.Data):
-        yield bytes(event.data)

@@ -2,7 +2,8 @@
 """A small HTTP/1.1 server on h11 for the agent's own pages, on TCP and unix sockets. Effects only; knows no page.
 
 A handler gets a request and returns a reply; a body may come in pieces. Each connection is a task of the server's
-own group, so nothing outlives ``run``. Bounds: heads of 64 KiB, bodies of 1 MiB, a minute of idleness.
+own group, so nothing outlives ``run``. Bounds: heads of 64 KiB, bodies of 1 MiB, a minute for a whole request and
+for each piece of an answer to leave, CONNECTIONS at once.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ BODY_LIMIT = 1024 * 1024
 IDLE = 60.0
 CHUNK = 64 * 1024
 BACKLOG = 128
+CONNECTIONS = 512
+"""More are closed at once: who is here already is served."""
 
 
 class Request(NamedTuple):
@@ -37,6 +40,7 @@ class Request(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     peer: str
     """Address of the other side; empty on a unix socket."""
+    body: bytes = b""
 
     @property
     def loopback(self) -> bool:
@@ -67,6 +71,8 @@ class Reply(NamedTuple):
     status: int
     body: bytes | Stream = b""
     content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further headers."""
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -75,8 +81,12 @@ Handler = Callable[[Request], Awaitable[Reply]]
 class HttpServer:
     """``bind_*``, then ``run`` until cancelled."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(
+        self, handler: Handler, *, idle: float = IDLE, connections: int = CONNECTIONS
+    ) -> None:
         self._handler = handler
+        self._idle = idle
+        self._free = connections
         self._group: asyncio.TaskGroup | None = None
         self._listeners: list[asyncio.Server] = []
 
@@ -124,17 +134,21 @@ class HttpServer:
             listener.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._group is None:
+        if self._group is None or not self._free:
             writer.transport.abort()
             return
+        self._free -= 1
         self._group.create_task(self._converse(reader, writer), name="http connection")
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _Conversation(reader, writer, self._handler).run()
-        except (OSError, h11.ProtocolError, TimeoutError) as error:
+            await _Conversation(reader, writer, self._handler, self._idle).run()
+        except (OSError, h11.ProtocolError) as error:  # TimeoutError is an OSError
             log.debug("http connection ended", why=str(error))
+        except Exception as error:  # noqa: BLE001  an answer that fails half way must not end the server
+            log.error("answer broke off", why=repr(error))  # noqa: TRY400  one line, no traceback
         finally:
+            self._free += 1
             writer.transport.abort()
 
 
@@ -142,11 +156,16 @@ class _Conversation:
     """One connection: requests in turn."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        handler: Handler,
+        idle: float,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._handler = handler
+        self._idle = idle
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         peer = writer.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
@@ -164,12 +183,12 @@ class _Conversation:
 
     async def _exchange(self) -> bool:
         """One request and its answer; whether another may follow on this connection."""
-        async with asyncio.timeout(IDLE):
+        async with asyncio.timeout(self._idle):
             event = await self._next()
             if not isinstance(event, h11.Request):
                 return False
-            await self._skip_body()
-        request = self._request(event)
+            body = await self._body()
+        request = self._request(event, body)
         await self._send(event, await self._answer(request))
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
@@ -182,17 +201,18 @@ class _Conversation:
             self._http.receive_data(await self._reader.read(CHUNK))
         return event
 
-    async def _skip_body(self) -> None:
-        size = 0
+    async def _body(self) -> bytes:
+        body = bytearray()
         while isinstance(event := await self._next(), h11.Data):
-            size += len(event.data)
-            if size > BODY_LIMIT:
+            body += event.data
+            if len(body) > BODY_LIMIT:
                 raise h11.RemoteProtocolError("request body too long", error_status_hint=413)
+        return bytes(body)
 
-    def _request(self, event: h11.Request) -> Request:
+    def _request(self, event: h11.Request, body: bytes) -> Request:
         path, _, query = event.target.decode("ascii").partition("?")
         headers = tuple((k.decode("ascii"), v.decode("latin-1")) for k, v in event.headers)
-        return Request(event.method.decode("ascii"), path, query, headers, self._peer)
+        return Request(event.method.decode("ascii"), path, query, headers, self._peer, body)
 
     async def _answer(self, request: Request) -> Reply:
         try:
@@ -202,7 +222,7 @@ class _Conversation:
             return Reply(500, b"internal error\n")
 
     async def _send(self, asked: h11.Request, reply: Reply) -> None:
-        headers = [("Content-Type", reply.content_type)]
+        headers = [("Content-Type", reply.content_type), *reply.headers]
         if isinstance(reply.body, bytes):
             headers.append(("Content-Length", str(len(reply.body))))
             await self._write(h11.Response(status_code=reply.status, headers=headers))
@@ -227,7 +247,7 @@ class _Conversation:
         data = self._http.send(event)
         if data:
             self._writer.write(data)
-            async with asyncio.timeout(IDLE):
+            async with asyncio.timeout(self._idle):
                 await self._writer.drain()
 
     async def _refuse(self, status: int) -> None:
@@ -239,5 +259,5 @@ class _Conversation:
     async def _close_gently(self) -> None:
         """Let the last bytes leave before the socket goes."""
         self._writer.close()
-        async with asyncio.timeout(IDLE):
+        async with asyncio.timeout(self._idle):
             await self._writer.wait_closed()

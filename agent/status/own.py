@@ -42,7 +42,7 @@ class OwnMetrics:
 
 
 def _one(name: str, kind: str, value: float) -> list[str]:
-    return [f"# TYPE {PREFIX}{name} {kind}", f"{PREFIX}{name} {value:g}"]
+    return [f"# TYPE {PREFIX}{name} {kind}", f"{PREFIX}{name} {value!r}"]
 
 
 def _process() -> list[str]:

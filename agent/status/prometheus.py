@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from mesh import ports
@@ -18,6 +19,7 @@ SETTING = "ISTIO_PROMETHEUS_ANNOTATIONS"
 TEXT = "text/plain;version=0.0.4"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text"
+DEFAULT_PATH = "/metrics"
 ENVOY_PATH = "/stats/prometheus"
 _ENVOY_TYPES = ("text/plain", "text/*")
 _APP_TYPES = (*_ENVOY_TYPES, OPENMETRICS)
@@ -30,6 +32,17 @@ class ScrapeTarget(NamedTuple):
     path: str
 
 
+class Collisions(StrEnum):
+    """What happens to a family that several sources tell."""
+
+    AUTO = "auto"
+    """Ours: samples are regrouped under one HELP and TYPE, only where families collide."""
+    CONCATENATE = "concatenate"
+    """The peer's: texts one after the other, whatever they say."""
+    REGROUP = "regroup"
+    """Always parsed, whether or not anything collides."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapeOptions:
     """Where metrics come from besides ourselves."""
@@ -38,6 +51,24 @@ class ScrapeOptions:
     """0: Envoy's are not merged."""
     targets: tuple[ScrapeTarget, ...] = field(default=())
     """The application's; none for anything but a sidecar with the annotation."""
+    collisions: Collisions = Collisions.AUTO
+    """PILOT_METRICS_MERGE."""
+
+
+class ScrapeConfig(NamedTuple):
+    """The annotation as it is understood."""
+
+    port: str
+    path: str
+    targets: tuple[ScrapeTarget, ...]
+
+    @property
+    def scraped(self) -> tuple[ScrapeTarget, ...]:
+        """What is asked. Peer: with one target it is the top-level port and path, though the target may differ."""
+        return (ScrapeTarget(self.port, self.path),) if len(self.targets) == 1 else self.targets
+
+
+NO_SCRAPE = ScrapeConfig("", "", ())
 
 
 def is_reserved(port: str) -> bool:
@@ -45,47 +76,66 @@ def is_reserved(port: str) -> bool:
     return port in {str(each) for each in ports.RESERVED_FOR_SCRAPE}
 
 
-def targets_of(text: str, *, status_port: int) -> tuple[ScrapeTarget, ...]:
-    """Targets in the annotation's JSON; none where scraping is off. Raises BadSetting."""
+def target_list(text: str) -> tuple[ScrapeTarget, ...]:
+    """Targets in ``port:path,port:path``. Raises ValueError for one without a port."""
+    return tuple(_listed(each) for each in text.split(",")) if text else ()
+
+
+def _listed(element: str) -> ScrapeTarget:
+    port, _, path = element.strip().partition(":")
+    if not port:
+        raise ValueError(f"target {element!r} names no port")
+    return ScrapeTarget(port, path or DEFAULT_PATH)
+
+
+def scrape_config(text: str, *, status_port: int) -> ScrapeConfig:
+    """What the annotation's JSON asks for; nothing where scraping is off. Raises BadSetting."""
     if not text:
-        return ()
+        return NO_SCRAPE
+    given = _decoded(text)
+    if given.get("scrape") == "false":
+        return NO_SCRAPE
+    port, path = str(given.get("port") or ""), str(given.get("path") or "")
+    listed = given.get("targets") or []
+    if not isinstance(listed, list):
+        raise BadSetting(SETTING, text, "cannot be decoded: targets is not a list")
+    if not listed:
+        listed = [{"port": port or "80", "path": path}]
+    targets = tuple(
+        _checked(each, text, status_port, bool(given.get("targets"))) for each in listed
+    )
+    return ScrapeConfig(port or targets[0].port, path or targets[0].path, targets)
+
+
+def _decoded(text: str) -> Mapping[str, Any]:
     try:
         given = json.loads(text)
     except ValueError as error:
         raise BadSetting(SETTING, text, f"cannot be decoded: {error}") from None
     if not isinstance(given, dict):
         raise BadSetting(SETTING, text, "cannot be decoded: not a JSON object")
-    if given.get("scrape") == "false":
-        return ()
-    listed = given.get("targets") or []
-    if not listed:
-        return (_single(given, text, status_port),)
-    targets = tuple(_checked(each, text, status_port) for each in listed)
-    if len(targets) == 1:
-        # peer: with one target the top-level port and path are what is scraped
-        one = targets[0]
-        return (ScrapeTarget(str(given.get("port") or one.port), given.get("path") or one.path),)
-    return targets
+    for name in ("scrape", "port", "path"):
+        if not isinstance(given.get(name) or "", str):
+            raise BadSetting(SETTING, text, f"cannot be decoded: {name} is not a string")
+    return given
 
 
-def _single(given: Mapping[str, Any], text: str, status_port: int) -> ScrapeTarget:
-    port = str(given.get("port") or "80")
-    if port == str(status_port):
-        why = f"invalid prometheus scrape configuration: port {port} is the agent's own"
-        raise BadSetting(SETTING, text, why)
-    return ScrapeTarget(port, given.get("path") or "/metrics")
-
-
-def _checked(given: Any, text: str, status_port: int) -> ScrapeTarget:
+def _checked(given: Any, text: str, status_port: int, listed: bool) -> ScrapeTarget:
+    why = "invalid prometheus scrape configuration: "
     if not isinstance(given, dict):
-        raise BadSetting(SETTING, text, "a target is not a JSON object")
+        raise BadSetting(SETTING, text, f"{why}a target is not a JSON object")
     port = str(given.get("port", ""))
+    target = ScrapeTarget(port, str(given.get("path") or DEFAULT_PATH))
     number = int(port) if port.isascii() and port.isdigit() else 0
-    if not 1 <= number <= 65535:
-        raise BadSetting(SETTING, text, f"target port {port!r} is not a port number")
-    if number == status_port or number in ports.RESERVED_FOR_SCRAPE:
-        raise BadSetting(SETTING, text, f"target port {port} is reserved by the mesh")
-    return ScrapeTarget(port, given.get("path") or "/metrics")
+    if port == str(status_port) or (listed and number == status_port):
+        why += f"target port {port} is the same as agent port, which may lead to a recursive loop"
+        raise BadSetting(SETTING, text, why)
+    if listed and not 1 <= number <= 65535:
+        raise BadSetting(SETTING, text, f"{why}target port {port!r} is not a port number")
+    if listed and number in ports.RESERVED_FOR_SCRAPE:
+        why += f"target port {port} is reserved for Istio and cannot be scraped"
+        raise BadSetting(SETTING, text, why)
+    return target
 
 
 def accept_for_envoy(accept: str) -> str:

@@ -99,7 +99,7 @@ class Merge:
         try:
             async for piece in answer.body:
                 yield piece
-        except (OSError, http1.RequestFailed, http1.ProtocolError) as error:
+        except http1.RequestFailed as error:
             self._note(kind, "body", str(error))
 
     def _app(self, target: ScrapeTarget) -> http1.Target:
