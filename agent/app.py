@@ -28,6 +28,7 @@ from agent.status.health import Health
 from agent.status.own import OwnMetrics
 from agent.status.scrape import Merge
 from agent.status.server import StatusServer
+from agent.status.workload import WorkloadHealth
 from agent.xds.proxy import XdsProxy
 from bootstrap.inputs import BootstrapInputs
 from bootstrap.launch import write_bootstrap
@@ -78,6 +79,7 @@ class Agent:
             stopped=lambda: self.supervisor.cause,
             on_live=self._on_live,
         )
+        self._workload = self._workload_health()
         self._code = ExitCode.OK
 
     @classmethod
@@ -105,6 +107,8 @@ class Agent:
             parts["status"] = status.run()
         if await admin.bind():
             parts["admin"] = admin.run()
+        if self._workload is not None:
+            parts["workload health"] = self._workload.run()
         return parts | {
             "lifecycle": self._live(stop),
             "sds": self._sds.run(),
@@ -119,6 +123,19 @@ class Agent:
         scrape = self._settings.status.scrape
         merge = Merge(scrape, self._own, self._metrics)
         return StatusServer(self._settings.status, self._health, merge, self)
+
+    def _workload_health(self) -> WorkloadHealth | None:
+        options = self._settings.status
+        if options.health is None:
+            return None
+        first = self._health.check if options.probe_envoy else None
+        return WorkloadHealth(
+            options.health,
+            options.health_app,
+            self._xds.report_health,
+            first=first,
+            clock=self._clock,
+        )
 
     def _admin_server(self) -> AdminServer:
         return AdminServer(self._settings.admin_socket, self.status)

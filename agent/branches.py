@@ -8,11 +8,14 @@ What only one branch reads stands here; order and faults in common are ``setting
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from agent.environment import Environment
 from agent.envoy.options import AdminOptions, ProcessOptions
-from agent.status.options import StatusOptions
-from agent.status.prometheus import NO_SCRAPE, ScrapeOptions, scrape_config
+from agent.status.options import CallOptions, StatusOptions
+from agent.status.probers import SETTING as PROBERS
+from agent.status.probers import Prober, app_probers, health_probe
+from agent.status.prometheus import NO_SCRAPE, Collisions, ScrapeOptions, scrape_config
 from agent.status.prometheus import SETTING as PROMETHEUS
 from agent.xds.options import StoreOptions, XdsOptions
 from mesh import paths, ports
@@ -76,26 +79,68 @@ def status_branch(
     env: Environment,
     config: ProxyConfig,
     kind: str,
+    instance_ips: Sequence[str],
     faults: list[BadSetting],
     *,
     with_envoy: bool,
 ) -> StatusOptions:
     """The status server. Appends what the peer refuses to start with."""
-    scrape = NO_SCRAPE
-    if kind == "sidecar" and config.status_port:
-        try:
+    scrape, probers, health = NO_SCRAPE, dict[str, Prober](), None
+    try:
+        if kind == "sidecar" and config.status_port:
             scrape = scrape_config(env.text(PROMETHEUS), status_port=config.status_port)
-        except BadSetting as fault:
-            faults.append(fault)
+    except BadSetting as fault:
+        faults.append(fault)
+    try:
+        probers = app_probers(env.text(PROBERS)) if config.status_port else probers
+        health = health_probe(config.readiness_probe) if config.readiness_probe else None
+    except BadSetting as fault:
+        faults.append(fault)
     merged = with_envoy and env.flag("PILOT_AGENT_MERGE_ENVOY_STATS", default=True)
     prometheus = env.port("ENVOY_PROMETHEUS_PORT", ports.ENVOY_PROMETHEUS)
+    app = call_branch(env, instance_ips)
+    legacy = env.flag("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION", default=False)
     return StatusOptions(
         port=config.status_port,
         probe_envoy=with_envoy,
         grpc_bootstrap=env.text("GRPC_XDS_BOOTSTRAP", "etc/istio/proxy/grpc-bootstrap.json"),
         metrics_local_only=env.flag("METRICS_LOCALHOST_ACCESS_ONLY", default=False),
-        scrape=ScrapeOptions(envoy_port=prometheus if merged else 0, targets=scrape.scraped),
+        scrape=ScrapeOptions(
+            envoy_port=prometheus if merged else 0,
+            targets=scrape.scraped,
+            collisions=_collisions(env),
+        ),
+        probers=probers,
+        app=app,
+        health=health,
+        health_app=replace(app, host="localhost" if legacy else instance_ips[0]),
+        notify_socket=env.text("NOTIFY_SOCKET"),
+        watchdog=env.integer("WATCHDOG_USEC", 0) / 1e6,
     )
+
+
+def call_branch(env: Environment, instance_ips: Sequence[str]) -> CallOptions:
+    """How the application is called for probes."""
+    legacy = env.flag("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION", default=False)
+    return CallOptions(
+        host="localhost" if legacy else env.text("INSTANCE_IP") or "localhost",
+        source="::6" if all(":" in each for each in instance_ips) else "127.0.0.6",
+        http2=env.flag("ISTIO_ENABLE_HTTP2_PROBING", default=True),
+    )
+
+
+def _collisions(env: Environment) -> Collisions:
+    """PILOT_METRICS_MERGE; the peer's way under PILOT_COMPAT=strict."""
+    strict = env.text("PILOT_COMPAT") == "strict"
+    default = Collisions.CONCATENATE if strict else Collisions.AUTO
+    text = env.text("PILOT_METRICS_MERGE") or default
+    try:
+        return Collisions(text)
+    except ValueError:
+        why = f"not one of {', '.join(Collisions)}"
+        hint = f"the default is used: {default}"
+        env.tolerated.append(BadSetting("PILOT_METRICS_MERGE", text, why, hint=hint))
+        return default
 
 
 def xds_branch(

@@ -254,7 +254,7 @@ def _tree(
     flags = world.flags
     with_envoy = not env.flag("DISABLE_ENVOY", default=False)
     socket_file = env.text("WORKLOAD_IDENTITY_SOCKET_FILE", "socket")
-    status = status_branch(env, config, flags.kind, faults, with_envoy=with_envoy)
+    status = status_branch(env, config, flags.kind, instance_ips, faults, with_envoy=with_envoy)
     xds = xds_branch(
         env, config, node.id, world.exists, faults, uid=world.uid, with_envoy=with_envoy
     )

@@ -3,10 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.status.probers import HealthProbe, Prober
 from agent.status.prometheus import ScrapeOptions
 from mesh import ports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """From where and how the application is called."""
+
+    host: str = "localhost"
+    """INSTANCE_IP, or ``localhost``."""
+    source: str = "127.0.0.6"
+    """``::6`` where the workload has only IPv6: capture lets this address pass to the application."""
+    http2: bool = True
+    """ISTIO_ENABLE_HTTP2_PROBING: offer HTTP/2 on TLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +38,15 @@ class StatusOptions:
     metrics_local_only: bool = False
     """METRICS_LOCALHOST_ACCESS_ONLY."""
     scrape: ScrapeOptions = field(default_factory=ScrapeOptions)
+    probers: Mapping[str, Prober] = field(default_factory=dict)
+    """ISTIO_KUBE_APP_PROBERS."""
+    app: CallOptions = field(default_factory=CallOptions)
+    """For the probes of the kubelet."""
+    health: HealthProbe | None = None
+    """ProxyConfig readinessProbe, which the control plane is told of."""
+    health_app: CallOptions = field(default_factory=CallOptions)
+    """For that probe."""
+    notify_socket: str = ""
+    """NOTIFY_SOCKET: the service manager that wants to know how we are; empty: none."""
+    watchdog: float = 0.0
+    """WATCHDOG_USEC in seconds: it wants to hear from us this often; 0: it does not."""

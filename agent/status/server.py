@@ -12,6 +12,8 @@ from typing import Protocol
 
 import mesh.log
 from agent.httpd import HttpServer, Reply, Request
+from agent.status.appprobe import AppProbes
+from agent.status.encoding import encoded
 from agent.status.health import Health
 from agent.status.options import StatusOptions
 from agent.status.scrape import Merge
@@ -44,6 +46,7 @@ class StatusServer:
         self._health = health
         self._merge = merge
         self._life = life
+        self._probes = AppProbes(options.probers, options.app, status_port=options.port)
         self._server = HttpServer(self.answer)
         self._pages: dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "/healthz/ready": self._ready,
@@ -74,8 +77,12 @@ class StatusServer:
 
     async def answer(self, request: Request) -> Reply:
         """The page that was asked for."""
+        if self._probes.serves(request.path):
+            return await self._probes.answer(request)
         page = self._pages.get(request.path)
-        return await page(request) if page else Reply(404, b"404 page not found\n")
+        if page is None:
+            return Reply(404, b"404 page not found\n")
+        return encoded(request, await page(request))
 
     async def _ready(self, _: Request) -> Reply:
         return Reply(503 if await self._health.check() else 200)

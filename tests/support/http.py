@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 from agent.httpd import Handler, HttpServer
 
@@ -47,6 +48,12 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+class Runs(Protocol):
+    """Something served until cancelled."""
+
+    async def run(self) -> None: ...
+
+
 class Scripted:
     """Answers each request with the same bytes; remembers the heads it got."""
 
@@ -80,7 +87,7 @@ def plain(body: bytes | str, *, status: str = "200 OK", kind: str = "text/plain"
 
 
 @contextlib.asynccontextmanager
-async def running(server: HttpServer) -> AsyncIterator[None]:
+async def running(server: Runs) -> AsyncIterator[None]:
     """A bound server of ours, served meanwhile."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.run())

@@ -496,8 +496,9 @@ def request_headers(
         (":authority", authority),
         ("te", "trailers"),
         ("content-type", "application/grpc"),
-        ("user-agent", "pilothouse"),
     ]
+    if not any(name == "user-agent" for name, _ in metadata):
+        headers.append(("user-agent", "pilothouse"))
     if timeout is not None:
         headers.append(("grpc-timeout", format_timeout(timeout)))
     return [*headers, *metadata]

@@ -26,16 +26,17 @@ async def connect(
     timeout: float = 5.0,
     keepalive: Keepalive | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    source: str = "",
 ) -> Connection:
     """Connect and wait for the server's settings, ``timeout`` seconds in all.
 
-    ``server_name`` is what TLS asks for and checks; by default the host. Raises
+    ``server_name`` is what TLS asks for and checks; by default the host. ``source`` is the address to call from. Raises
     ``UpstreamUnavailable`` with the reason, and ``BadSetting`` for a malformed target.
     """
     where = parse_target(target)
     try:
         async with asyncio.timeout(timeout):
-            sock = await _open_socket(where)
+            sock = await _open_socket(where, source)
             name = server_name or where.host
             if tls is not None:
                 sock = await _secure(sock, tls, name)
@@ -151,7 +152,7 @@ class ClientLink(Link):
         self._greeted.set()
 
 
-async def _open_socket(where: Target) -> socket.socket:
+async def _open_socket(where: Target, source: str) -> socket.socket:
     loop = asyncio.get_running_loop()
     if where.path:
         return await _connect(socket.AF_UNIX, where.path)
@@ -159,7 +160,7 @@ async def _open_socket(where: Target) -> socket.socket:
     failure: OSError = ConnectionError("no address")
     for family, _, _, _, address in found:
         try:
-            sock = await _connect(family, address)
+            sock = await _connect(family, address, source)
         except OSError as exc:
             failure = exc
         else:
@@ -168,10 +169,14 @@ async def _open_socket(where: Target) -> socket.socket:
     raise failure
 
 
-async def _connect(family: int, address: str | tuple[object, ...]) -> socket.socket:
+async def _connect(
+    family: int, address: str | tuple[object, ...], source: str = ""
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
+        if source:
+            sock.bind((source, 0))
         await asyncio.get_running_loop().sock_connect(sock, address)
     except BaseException:
         sock.close()
