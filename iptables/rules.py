@@ -52,6 +52,8 @@ DIVERT = "ISTIO_DIVERT"
 TPROXY = "ISTIO_TPROXY"
 DROP = "ISTIO_DROP"
 
+OUR_CHAINS = (INBOUND, REDIRECT, IN_REDIRECT, OUT, OUT_DNS, DIVERT, TPROXY, DROP)
+
 OUR_PREFIX = "ISTIO"
 """Chains with this prefix are ours (iptables)."""
 BUILT_IN = frozenset(

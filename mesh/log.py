@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Self, TextIO
@@ -59,14 +58,19 @@ def parse_levels(text: str) -> dict[str, Level]:
     return levels
 
 
-@dataclass(slots=True)
 class Settings:
-    """How lines are written. One per process; changed by ``configure`` and ``set_levels`` only."""
+    """How lines are written. One per process; changed by ``configure`` and ``set_levels`` only.
 
-    as_json: bool = False
-    levels: dict[str, Level] = field(default_factory=dict)
-    stream: TextIO | None = None
-    """None: standard output, looked up at each line so that tests may capture it."""
+    No dataclass: importing ``dataclasses`` would cost every short command a fifth of its start.
+    """
+
+    __slots__ = ("as_json", "levels", "stream")
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self.levels: dict[str, Level] = {}
+        self.stream: TextIO | None = None
+        """None: standard output, looked up at each line so that tests may capture it."""
 
     def level_of(self, scope: str) -> Level:
         if "all" in self.levels:
