@@ -11,6 +11,7 @@ import resource
 from dataclasses import dataclass, field
 
 PREFIX = "istio_agent_"
+OURS = "pilothouse_"
 
 
 @dataclass(slots=True)
@@ -21,6 +22,10 @@ class OwnMetrics:
     failures: dict[str, int] = field(default_factory=dict)
     """Parts of merged scrapes that were left out, by type."""
     startup_seconds: float | None = None
+    up: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """Whether each source (type, target) answered the last scrape."""
+    families_dropped: int = 0
+    """Families, or parts of them, left out because another source has them."""
 
     def failed(self, kind: str) -> None:
         """A part of type envoy, application or agent did not come."""
@@ -38,7 +43,20 @@ class OwnMetrics:
                 f'{PREFIX}scrape_failures_total{{type="{kind}"}} {count}'
                 for kind, count in sorted(self.failures.items())
             ]
+        if self.up:
+            lines.append(f"# TYPE {OURS}scrape_source_up gauge")
+            lines += [
+                f'{OURS}scrape_source_up{{source="{kind}",target="{_escaped(target)}"}} {int(up)}'
+                for (kind, target), up in sorted(self.up.items())
+            ]
+        if self.families_dropped:
+            name = f"{OURS}scrape_families_dropped_total"
+            lines += [f"# TYPE {name} counter", f"{name} {self.families_dropped}"]
         return "\n".join([*lines, ""])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _one(name: str, kind: str, value: float) -> list[str]:

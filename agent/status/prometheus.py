@@ -53,6 +53,8 @@ class ScrapeOptions:
     """The application's; none for anything but a sidecar with the annotation."""
     collisions: Collisions = Collisions.AUTO
     """PILOT_METRICS_MERGE."""
+    max_body: int = 10 * 1024 * 1024
+    """Bytes of one application's text that are held. More of several: left out, as the peer does."""
 
 
 class ScrapeConfig(NamedTuple):
@@ -177,6 +179,16 @@ def merged_type(app_content_type: str) -> str:
         return CONTENT_TYPE
     version = "1.0.0" if "version=1.0.0" in rest.replace(" ", "") else "0.0.1"
     return f"{OPENMETRICS}; version={version}; charset=utf-8"
+
+
+_NO_METRICS = ("text/html", "application/octet-stream", "application/vnd.google.protobuf")
+
+
+def refused_type(content_type: str) -> str:
+    """Why an answer of this type holds no metrics that can be joined; empty: it may."""
+    media = content_type.partition(";")[0].strip().lower()
+    pictures = media.startswith(("image/", "audio/", "video/"))
+    return f"content type is {media}" if pictures or media in _NO_METRICS else ""
 
 
 def scrape_timeout(header: str, default: float) -> float:

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as text_format
 
 from agent import http1
 from agent.branches import status_branch
@@ -17,6 +22,9 @@ from agent.status.health import Health
 from agent.status.options import CallOptions, StatusOptions
 from agent.status.probers import app_probers
 from agent.status.prometheus import (
+    Collisions,
+    ScrapeOptions,
+    ScrapeTarget,
     is_reserved,
     merged_type,
     scrape_config,
@@ -26,7 +34,10 @@ from mesh.errors import BadSetting, EnvoyFailed
 from mesh.proxyconfig import ProxyConfig
 from tests.conformance.runner import Case, cases
 from tests.support.apps import h2_app, health_app, http_app, tls_of_app
+from tests.support.http import Reader, Scripted, Writer, plain, talking
 from tests.support.status import Rig, status_server
+
+App = Callable[[Reader, Writer], Awaitable[None]]
 
 
 @cases("status/prober_validation")
@@ -231,3 +242,140 @@ def test_prometheus_env(case: Case) -> None:
 @cases("status/metrics_content_type")
 def test_metrics_content_type(case: Case) -> None:
     assert merged_type(case.data["content_type"]) == case.data["expect"]["format"]
+
+
+def metrics_app(body: str | None, *, kind: str | None = None, status: int | None = 200) -> Scripted:
+    code = status or 200
+    return Scripted(plain(body or "", status=f"{code} X", kind=kind or "text/plain"))
+
+
+async def scraped(
+    envoy: App, apps: list[App], *, headers: dict[str, Any] | None = None, **options: Any
+) -> tuple[http1.Reply, Rig]:
+    """One scrape of these."""
+    async with contextlib.AsyncExitStack() as stack:
+        port = await stack.enter_async_context(talking(envoy))
+        ports = [await stack.enter_async_context(talking(app)) for app in apps]
+        targets = tuple(ScrapeTarget(str(each), "/metrics") for each in ports)
+        scrape = ScrapeOptions(envoy_port=port, targets=targets, **options)
+        rig = await stack.enter_async_context(status_server(StatusOptions(scrape=scrape)))
+        reply = await ask(rig, {"path": "/stats/prometheus", "headers": headers or {}})
+    return reply, rig
+
+
+def parse(reply: http1.Reply) -> None:
+    """By prometheus-client's own parsers. Raises ValueError."""
+    kind = header(reply, "content-type")
+    if kind.startswith("application/openmetrics-text"):
+        list(openmetrics(reply.text))  # type: ignore[no-untyped-call]  # untyped there
+    else:
+        list(text_format(reply.text))
+
+
+def header(reply: http1.Reply, name: str) -> str:
+    return next((value for key, value in reply.headers if key == name), "")
+
+
+@cases("status/stats_merge")
+async def test_stats_merge(case: Case) -> None:
+    data, expect = case.data, case.data["expect"]
+    envoy = metrics_app(data["envoy_body"], status=data.get("envoy_status"))
+    app = metrics_app(data["app_body"], status=data.get("app_status"))
+    # the peer joins texts that collide as they are: our default mends that
+    peer = expect.get("text_parse_error", False)
+    collisions = Collisions.CONCATENATE if peer else Collisions.AUTO
+    reply, _ = await scraped(envoy, [app], collisions=collisions)
+    assert reply.status == expect["status"]
+    for text in expect.get("contains", []):
+        assert text in reply.text
+    if not peer:
+        parse(reply)
+        return
+    mended, _ = await scraped(envoy, [app])
+    parse(mended)
+    assert mended.text.count("# TYPE my_metric ") == 1
+
+
+@cases("status/stats_multi_target")
+async def test_stats_multi_target(case: Case) -> None:
+    data, expect = case.data, case.data["expect"]
+    apps: list[App] = [
+        metrics_app(each["body"], kind=each["content_type"], status=each["status"])
+        for each in data["targets"]
+    ]
+    limit = data.get("options", {}).get("max_app_body_bytes")
+    options: dict[str, Any] = {"max_body": limit} if limit else {}
+    envoy = metrics_app(data["envoy_body"])
+    if expect.get("parse_error"):  # as the peer joins texts that collide; our default mends that
+        mended, _ = await scraped(envoy, apps, headers=data.get("request_headers"))
+        parse(mended)
+        assert mended.text.count("\nmetric_x ") == 1
+        options["collisions"] = Collisions.CONCATENATE
+    reply, rig = await scraped(envoy, apps, headers=data.get("request_headers"), **options)
+    assert reply.status == expect["status"]
+    assert rig.own.failures.get("application", 0) == expect["app_scrape_errors"]
+    assert header(reply, "content-type") == expect.get(
+        "content_type", header(reply, "content-type")
+    )
+    text = reply.text
+    for part in expect.get("contains", []):
+        assert part in text
+    for part in expect.get("not_contains", []):
+        assert part not in text
+    assert text.count("# EOF") == expect.get("eof_count", text.count("# EOF"))
+    assert text.endswith(expect.get("ends_with", ""))
+    places = [text.index(part) for part in expect.get("ordered", [])]
+    assert places == sorted(places)
+
+
+class Negotiating:
+    """An application that answers in the format it is asked for; by what prometheus-client understands."""
+
+    def __init__(self, bodies: dict[str, str]) -> None:
+        self._bodies = bodies
+
+    async def __call__(self, reader: Reader, writer: Writer) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        accept = next(
+            (
+                row.partition(":")[2]
+                for row in head.split("\r\n")
+                if row.lower().startswith("accept:")
+            ),
+            "",
+        ).strip()
+        assert "protobuf" not in accept
+        _, kind = choose_encoder(accept)
+        form = "openmetrics" if "openmetrics" in kind else "text"
+        writer.write(plain(self._bodies[form], kind=kind))
+        await writer.drain()
+
+
+@cases("status/stats_app_format")
+async def test_stats_app_format(case: Case) -> None:
+    headers = {"Accept": case.data["accept"]} if case.data["accept"] else {}
+    app = Negotiating(case.data["app_bodies"])
+    reply, _ = await scraped(metrics_app(case.data["envoy_body"]), [app], headers=headers)
+    assert reply.status == case.data["expect"]["status"]
+    parse(reply)
+
+
+@cases("status/stats_accept")
+async def test_stats_accept(case: Case) -> None:
+    bodies = {"text": "# TYPE a counter\na 1\n", "openmetrics": "# TYPE a gauge\na 1\n# EOF\n"}
+    app = Negotiating(bodies)
+    reply, _ = await scraped(app, [app], headers={"Accept": case.data["accept"]})
+    media = header(reply, "content-type").partition(";")[0]
+    assert (reply.status, media) == (
+        case.data["expect"]["status"],
+        case.data["expect"]["media_type"],
+    )
+
+
+@cases("status/stats_compression")
+async def test_stats_compression(case: Case) -> None:
+    size = case.data["envoy_body_bytes_at_least"]
+    envoy = metrics_app("a_metric 1\n" * (size // 11 + 1))
+    reply, _ = await scraped(envoy, [], headers=case.data["request"]["headers"])
+    assert reply.status == case.data["expect"]["status"]
+    assert header(reply, "content-encoding") == case.data["expect"]["content_encoding"]
