@@ -25,6 +25,7 @@ from agent.lifecycle import Lifecycle
 from agent.readiness import Readiness
 from agent.settings import Settings
 from agent.status.health import Health
+from agent.status.notify import Notifier
 from agent.status.own import OwnMetrics
 from agent.status.scrape import Merge
 from agent.status.server import StatusServer
@@ -107,6 +108,8 @@ class Agent:
             parts["status"] = status.run()
         if await admin.bind():
             parts["admin"] = admin.run()
+        if self._settings.status.notify_socket:
+            parts["service manager"] = self._notifier().run()
         if self._workload is not None:
             parts["workload health"] = self._workload.run()
         return parts | {
@@ -134,6 +137,15 @@ class Agent:
             options.health_app,
             self._xds.report_health,
             first=first,
+            clock=self._clock,
+        )
+
+    def _notifier(self) -> Notifier:
+        options = self._settings.status
+        return Notifier(
+            options.notify_socket,
+            watchdog=options.watchdog,
+            check=self._health.check,
             clock=self._clock,
         )
 
@@ -189,9 +201,18 @@ class Agent:
     def started(self) -> bool:
         return self._started.done
 
+    async def detail(self) -> Mapping[str, object]:
+        """The same, with what Envoy says of itself now."""
+        status = self.status()
+        envoy = {"pid": self.supervisor.process.pid, **await self._health.envoy_facts()}
+        return {**status, "envoy": envoy}
+
     def status(self) -> Mapping[str, object]:
-        """What ``/status`` of the admin socket tells."""
+        """What the agent knows of itself: the admin endpoint's and ``/healthz/ready?verbose``'s."""
+        workload = self._workload.status() if self._workload else "not probed"
         return {
+            "dns": {"enabled": self._settings.xds.name_table},
+            "workloadHealth": workload,
             "node": self._settings.node.id,
             "cluster": self._settings.node.cluster,
             "state": self._life.state.name,

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import mesh.log
 from agent.status.grpc_files import files_of
-from agent.status.ready import EnvoyProbe
+from agent.status.ready import CONFIG_QUERY, LIVE_QUERY, EnvoyProbe, facts
 from mesh.errors import EnvoyFailed
 
 log = mesh.log.get()
@@ -63,6 +63,21 @@ class Health:
                 log.info("ready")
         self.fault = fault
         return fault
+
+    async def envoy_facts(self) -> dict[str, object]:
+        """What Envoy says of itself now, whatever it said before."""
+        if self._admin is None:
+            return {"state": "disabled"}
+        try:
+            config, life = [
+                await self._admin.get(query.target, timeout=query.timeout)
+                for query in (CONFIG_QUERY, LIVE_QUERY)
+            ]
+            return facts(config, life)
+        except EnvoyFailed as error:
+            return {"state": "not answering", "why": error.why}
+        except ValueError as error:
+            return {"state": "unknown", "why": str(error)}
 
     async def _envoy(self) -> str:
         if self._admin is None:

@@ -124,6 +124,18 @@ def live_fault(text: str) -> str:
     return ""
 
 
+def facts(config: str, life: str) -> dict[str, object]:
+    """What the two answers say, for people. Raises ValueError for statistics that cannot be read."""
+    found = stats.values(config, (_CDS_OK, _CDS_BAD, _LDS_OK, _LDS_BAD))
+    alive = stats.values(life, (_STATE, _WORKERS))
+    return {
+        "cds": {"accepted": found.get(_CDS_OK, 0), "rejected": found.get(_CDS_BAD, 0)},
+        "lds": {"accepted": found.get(_LDS_OK, 0), "rejected": found.get(_LDS_BAD, 0)},
+        "state": _state_name(alive[_STATE]) if _STATE in alive else "unknown",
+        "workersStarted": alive.get(_WORKERS) == 1,
+    }
+
+
 def _state_name(value: int) -> str:
     try:
         return ServerState(value).name

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages on statusPort: who may see which, and what they trigger. Transport is ``httpd``'s, rules are pure modules'.
 
-``/healthz/startup`` is ours; the rest is the peer's. Source: spec/agent.md 9.1, 9.4.
+Startup, live and ``?verbose`` under ``/healthz`` are ours; the rest is the peer's. Source: spec/agent.md 9.1, 9.4.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import mesh.log
@@ -37,6 +38,9 @@ class Life(Protocol):
     def started(self) -> bool:
         """Whether start-up is over."""
 
+    async def detail(self) -> Mapping[str, object]:
+        """Everything that readiness depends on, for people on this machine."""
+
 
 class StatusServer:
     """``bind``, then ``run`` until cancelled."""
@@ -51,6 +55,7 @@ class StatusServer:
         self._pages: dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "/healthz/ready": self._ready,
             "/healthz/startup": self._startup,
+            "/healthz/live": self._live,
             "/metrics": self._metrics,
             "/stats/prometheus": self._metrics,
             "/quitquitquit": self._quit,
@@ -84,8 +89,17 @@ class StatusServer:
             return Reply(404, b"404 page not found\n")
         return encoded(request, await page(request))
 
-    async def _ready(self, _: Request) -> Reply:
-        return Reply(503 if await self._health.check() else 200)
+    async def _ready(self, request: Request) -> Reply:
+        """Nothing but the status, as the peer; with ``?verbose`` the reasons, to this machine."""
+        status = 503 if await self._health.check() else 200
+        if not request.loopback or not _asks_for_detail(request.query):
+            return Reply(status)
+        text = json.dumps(await self._life.detail(), indent=2, default=str)
+        return Reply(status, f"{text}\n".encode(), "application/json")
+
+    async def _live(self, _: Request) -> Reply:
+        """That this is answered is the answer: the loop turns."""
+        return Reply(200)
 
     async def _startup(self, _: Request) -> Reply:
         return Reply(200 if self._life.started() else 503)
@@ -114,6 +128,11 @@ class StatusServer:
         if not request.loopback:
             return _LOCAL_ONLY
         return Reply(404, b"{}", "application/json")
+
+
+def _asks_for_detail(query: str) -> bool:
+    names = [each.partition("=")[0] for each in query.split("&")]
+    return "verbose" in names
 
 
 def _refusal(request: Request) -> Reply | None:

@@ -30,6 +30,9 @@ class Life:
     def started(self) -> bool:
         return self.is_started
 
+    async def detail(self) -> dict[str, object]:
+        return {"ready": {"fault": "a reason"}}
+
 
 class Rig:
     """One status server and what surrounds it."""

@@ -77,3 +77,17 @@ async def test_bad_json_in_the_bootstrap(tmp_path: Path) -> None:
     path.write_text("{")
     health = Health(None, grpc_bootstrap=str(path))
     assert (await health.check()).startswith("failed loading gRPC bootstrap")
+
+
+async def test_what_envoy_says_of_itself() -> None:
+    facts = await Health(Admin(ALL)).envoy_facts()
+    assert facts == {
+        "cds": {"accepted": 1, "rejected": 0},
+        "lds": {"accepted": 1, "rejected": 0},
+        "state": "LIVE",
+        "workersStarted": True,
+    }
+    assert await Health(None).envoy_facts() == {"state": "disabled"}
+    silent = await Health(Admin(why="refused")).envoy_facts()
+    assert silent == {"state": "not answering", "why": "refused"}
+    assert (await Health(Admin("server.state: x")).envoy_facts())["state"] == "unknown"

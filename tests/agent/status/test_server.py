@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 
 import pytest
@@ -54,6 +55,18 @@ async def test_ready_says_nothing_but_its_status() -> None:
     async with status_server(health=Health(None, extra=[lambda: "no dns"])) as rig:
         reply = await page(rig, "/healthz/ready", peer=REMOTE)
         assert (reply.status, reply.body) == (503, b"")
+
+
+async def test_ready_with_its_reasons_for_this_machine_only() -> None:
+    async with status_server(health=Health(None, extra=[lambda: "no dns"])) as rig:
+        for query in ("verbose", "verbose=1", "a=b&verbose"):
+            asked = Request("GET", "/healthz/ready", query, (), LOCAL)
+            reply = await rig.server.answer(asked)
+            assert (reply.status, reply.content_type) == (503, "application/json")
+            assert isinstance(reply.body, bytes)
+            assert json.loads(reply.body) == {"ready": {"fault": "a reason"}}
+            assert (await rig.server.answer(asked._replace(peer=REMOTE))).body == b""
+        assert (await page(rig, "/healthz/live", peer=REMOTE)).status == 200
 
 
 async def test_startup() -> None:
