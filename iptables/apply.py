@@ -101,6 +101,7 @@ class Capture:
 
     def clean(self) -> None:
         """Take out rules and routes; what is not there is no error."""
+        self._mark()
         self._clean_rules()
         self._unmark()
         if not self._dry:
@@ -156,6 +157,11 @@ class Capture:
 
     # The mark and the guard
 
+    def _mark(self) -> None:
+        if not self._dry and not self._marked:
+            self._tools[0].try_command(_SET_MARK)
+            self._marked = True
+
     def _unmark(self) -> None:
         """Not while guarded: whoever finds guard rules must find the mark as well."""
         if self._marked and not self._guarded:
@@ -163,9 +169,7 @@ class Capture:
             self._marked = False
 
     def _guard(self) -> None:
-        if not self._dry:
-            self._tools[0].try_command(_SET_MARK)
-            self._marked = True
+        self._mark()
         self._remove_guards()
         self._guarded = True
         for tool in self._planned:

@@ -22,6 +22,7 @@ TIMEOUT = 60.0
 """For one command: the lock may be held for half of it."""
 NO_OP = ("INPUT", "-p", "255", "-j", "RETURN")
 """A rule that meets no packet: whoever can add and delete it can set rules."""
+NO_OP_SAVED = "-A INPUT -p 255 -j RETURN"
 BASE = {Family.V4: "iptables", Family.V6: "ip6tables"}
 
 
@@ -142,7 +143,8 @@ def _usable(runner: Runner, name: str, problems: list[str]) -> tuple[Binary, boo
     except ValueError as error:
         problems.append(f"{name}: {error}")
         return None
-    for change in ("-A", "-D"):
+    stale = NO_OP_SAVED in saved.output  # a detection was killed between adding and deleting
+    for change in ("-D", "-A", "-D") if stale else ("-A", "-D"):
         done = runner.run(name, *binary.lock, "-t", "nat", change, *NO_OP)
         if not done.ok or "does not exist" in done.errors:
             problems.append(f"{name}: {_complaint(done)}")

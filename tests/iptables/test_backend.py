@@ -43,6 +43,13 @@ def test_detection_proves_that_rules_can_be_set() -> None:
     ]
 
 
+def test_detection_takes_out_what_a_killed_one_left() -> None:
+    left = Result(output="*nat\n-A INPUT -p 255 -j RETURN\nCOMMIT\n")
+    machine = Programs({**NFT, "iptables-nft-save": left})
+    detect(machine, Family.V4, "nft")
+    assert [line.split()[3] for line in machine.ran if "255" in line] == ["-D", "-A", "-D"]
+
+
 def test_detection_falls_back_to_the_plain_name() -> None:
     table = {name.replace("iptables-nft", "iptables"): result for name, result in NFT.items()}
     assert detect(Programs(table), Family.V4, "").name == "iptables"

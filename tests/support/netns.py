@@ -65,6 +65,11 @@ class Netns:
             self._keeper.stdout.close()
 
     @property
+    def pid(self) -> int:
+        """Of the process that keeps the namespaces."""
+        return self._keeper.pid
+
+    @property
     def enter(self) -> list[str]:
         """Words before a command that bring it in."""
         return ["nsenter", "--target", str(self._keeper.pid), "--net", "--mount"]
