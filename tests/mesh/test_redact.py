@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mesh import redact
+
+PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQ\n-----END EC PRIVATE KEY-----"
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("DB_PASSWORD", True),
+        ("GITHUB_TOKEN", True),
+        ("clientSecret", True),
+        ("XDS_HEADER_AUTHORIZATION", True),
+        ("XDS_HEADER_X", True),
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("apiKey", True),
+        ("TOKEN_FILE", False),
+        ("tokenPath", False),
+        ("CREDENTIAL_FETCHER_TYPE", False),
+        ("SECRET_TTL", False),
+        ("WORKLOAD_RSA_KEY_SIZE", False),
+        ("POD_NAME", False),
+        ("KEYRING", False),
+    ],
+)
+def test_names(name: str, *, secret: bool) -> None:
+    assert redact.is_secret_name(name) is secret
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (f"a {PEM} b", "a (masked) b"),
+        ("-----BEGIN PRIVATE KEY-----\nbroken off", "(masked)"),
+        (f"token {JWT}!", "token (masked)!"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer (masked)"),
+        ("basic dXNlcjpwYXNz", "basic (masked)"),
+        ("https://user:pa55@host/x", "https://(masked)@host/x"),
+        ("https://host:443/x@y", "https://host:443/x@y"),
+        ("nothing to hide", "nothing to hide"),
+    ],
+)
+def test_looks(given: str, shown: str) -> None:
+    assert redact.text(given) == shown
+
+
+def test_documents() -> None:
+    given = {
+        "env": {"DB_PASSWORD": "canary", "POD_NAME": "web"},
+        "rows": [f"key: {PEM}", 7, None],
+        "private_key": {"inline_string": "canary", "filename": "/key.pem"},
+        "token": "",
+    }
+    shown = redact.document(given)
+    assert "canary" not in json.dumps(shown)
+    assert shown["env"] == {"DB_PASSWORD": "(masked)", "POD_NAME": "web"}
+    assert shown["rows"] == ["key: (masked)", 7, None]
+    assert shown["token"] == ""
