@@ -143,16 +143,12 @@ def _endpoint(text: str) -> tuple[str, int]:
 def decide(config: CaptureConfig, packet: Packet) -> Decision:
     """Table after table, as the kernel does; the first that redirects, takes or drops the packet ends it."""
     walk = _Walk(plan(config).of(packet.family), packet)
-    chain, tables = _PATHS[packet.direction]
-    for table in tables:
-        if (verdict := walk.chain(table, chain)) is not None and verdict in (
-            "REDIRECT",
-            "TPROXY",
-            "DROP",
-        ):
-            return Decision(verdict, walk.last, walk.to_port, walk.mark, tuple(walk.passed))
-    returned = walk.last_return
-    return Decision("RETURN", returned, mark=walk.mark, passed=tuple(walk.passed))
+    verdict = walk.tables(*_PATHS[packet.direction])
+    if verdict is None and packet.direction == "out" and packet.through == LOOPBACK:
+        verdict = walk.again(packet._replace(direction="in", interface=LOOPBACK))
+    if verdict is None:
+        return Decision("RETURN", walk.last_return, mark=walk.mark, passed=tuple(walk.passed))
+    return Decision(verdict, walk.last, walk.to_port, walk.mark, tuple(walk.passed))
 
 
 class _Walk:
@@ -166,6 +162,19 @@ class _Walk:
         self.last: Rule | None = None
         self.last_return: Rule | None = None
         self.to_port = ""
+
+    def tables(self, chain: str, tables: Sequence[str]) -> str | None:
+        """The first verdict that ends the way; None when the packet just goes on."""
+        for table in tables:
+            verdict = self.chain(table, chain)
+            if verdict in ("REDIRECT", "TPROXY", "DROP"):
+                return verdict
+        return None
+
+    def again(self, packet: Packet) -> str | None:
+        """What leaves by lo comes in by lo, marks and all; addresses are translated once, on the way out."""
+        self._packet = packet
+        return self.tables(r.PREROUTING, (Table.RAW, Table.MANGLE))
 
     def chain(self, table: str, name: str) -> str | None:
         """The verdict within a chain; None when it returned."""
