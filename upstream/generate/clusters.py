@@ -16,12 +16,13 @@ from envoy.type.v3 import percent_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from upstream.config.destination_rule import Balance, Subset, TrafficPolicy
+from upstream.config.destination_rule import Subset
 from upstream.generate.cluster_policy import apply_policy, http_options_of, set_http_options
 from upstream.generate.cluster_tls import apply_tls
 from upstream.generate.clusters_inbound import inbound_clusters, inbound_passthrough
 from upstream.generate.clusters_static import black_hole, passthrough
 from upstream.generate.destination_rules import NOTHING, Rule, rule_for
+from upstream.generate.discovery import discovery_of
 from upstream.generate.endpoints import localities
 from upstream.generate.metadata import cluster_metadata
 from upstream.generate.names import outbound_cluster, stat
@@ -82,7 +83,7 @@ def _outbound(
     policy = rule.policy_for(port, subset) if rule else NOTHING
     subset_name = subset.name if subset else ""
     name = outbound_cluster(port.number, subset_name, service.hostname)
-    discovery = _discovery(view, service, policy)
+    discovery = discovery_of(view, service, policy)
     cluster = cluster_pb2.Cluster(
         name=name,
         alt_stat_name=stat(name),
@@ -110,15 +111,6 @@ def _outbound(
     if view.world.istio_filters:
         cluster.filters.append(upstream_exchange())
     return cluster
-
-
-def _discovery(view: View, service: Service, policy: TrafficPolicy) -> Discovery:
-    balancer = policy.load_balancer
-    if balancer and balancer.simple is Balance.PASSTHROUGH and not view.router:
-        return Discovery.PASSTHROUGH
-    if service.discovery is Discovery.PASSTHROUGH and view.router:
-        return Discovery.EDS
-    return service.discovery
 
 
 def _eds(name: str) -> cluster_pb2.Cluster.EdsClusterConfig:

@@ -18,6 +18,7 @@ from upstream.config.security import MtlsMode
 from upstream.config.shared import TlsMode
 from upstream.generate.addresses import address
 from upstream.generate.destination_rules import NOTHING, Rule, rule_for
+from upstream.generate.discovery import discovery_of
 from upstream.generate.eds_names import eds_names
 from upstream.generate.locality import prefer
 from upstream.generate.metadata import istio_metadata
@@ -61,11 +62,14 @@ def _lookup(
     number, subset_name, host = parts
     service = next((one for one in view.scope.services if one.hostname == host), None)
     port = service.port(number) if service else None
-    if service is None or port is None or service.discovery is not Discovery.EDS:
+    if service is None or port is None:
         return None
     rule = rule_for(view.proxy, service, view.world)
     subset = rule.subset(subset_name) if rule else None
     if subset_name and subset is None:
+        return None
+    policy = rule.policy_for(port, subset) if rule else NOTHING
+    if discovery_of(view, service, policy) is not Discovery.EDS:
         return None
     return service, port, rule, subset
 
