@@ -13,9 +13,11 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import mesh.log
+from agent import version
+from agent.admin.resources import usage
 from agent.admin.server import AdminServer
 from agent.envoy.admin import EnvoyAdmin
 from agent.envoy.command import command_line
@@ -150,7 +152,8 @@ class Agent:
         )
 
     def _admin_server(self) -> AdminServer:
-        return AdminServer(self._settings.admin_socket, self.status)
+        options = self._settings.admin_endpoint
+        return AdminServer(options, self, self._clock, version=version.FULL)
 
     async def _live(self, stop: asyncio.Event) -> NoReturn:
         self._code = await self.supervisor.run()
@@ -187,6 +190,7 @@ class Agent:
         log.info("start-up step done", step=name, pending=",".join(self._started.pending))
 
     def _on_live(self) -> None:
+        self.supervisor.was_live = True
         self._own.startup_seconds = seconds_since_exec()
 
     def _metrics(self) -> str:
@@ -203,15 +207,33 @@ class Agent:
 
     async def detail(self) -> Mapping[str, object]:
         """The same, with what Envoy says of itself now."""
-        status = self.status()
-        envoy = {"pid": self.supervisor.process.pid, **await self._health.envoy_facts()}
-        return {**status, "envoy": envoy}
+        await self._health.check()
+        envoy = self.supervisor.process.pid
+        return {
+            **self.status(),
+            "envoy": {"pid": envoy, **await self._health.envoy_facts()},
+            "resources": {"agent": usage(os.getpid()), "envoy": usage(envoy)},
+        }
+
+    def push_counts(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is counted of each xDS type."""
+        return self._xds.push_counts()
+
+    def settings(self) -> list[Mapping[str, object]]:
+        """Rows of name, value and source."""
+        return [row._asdict() for row in self._settings.effective]
+
+    def metrics(self) -> str:
+        """Our own, as Prometheus text."""
+        return self._metrics()
 
     def status(self) -> Mapping[str, object]:
         """What the agent knows of itself: the admin endpoint's and ``/healthz/ready?verbose``'s."""
         workload = self._workload.status() if self._workload else "not probed"
         return {
+            "version": version.FULL,
             "dns": {"enabled": self._settings.xds.name_table},
+            "probes": {p: str(each.action) for p, each in self._settings.status.probers.items()},
             "workloadHealth": workload,
             "node": self._settings.node.id,
             "cluster": self._settings.node.cluster,

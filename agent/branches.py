@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from agent.admin.options import SETTING as ADMIN_ADDRESS
+from agent.admin.options import AdminEndpointOptions, tcp_address
 from agent.environment import Environment
 from agent.envoy.options import AdminOptions, ProcessOptions
 from agent.status.options import CallOptions, StatusOptions
@@ -72,6 +74,23 @@ def admin_branch(
         host="::1" if all(":" in each for each in instance_ips) else "127.0.0.1",
         inbound_only=kind == "sidecar",
         own_ports=tuple(port for port in own if port),
+    )
+
+
+def admin_endpoint_branch(
+    env: Environment, config: ProxyConfig, faults: list[BadSetting]
+) -> AdminEndpointOptions:
+    """The endpoint for operators."""
+    host, port = "", 0
+    try:
+        host, port = tcp_address(env.text(ADMIN_ADDRESS))
+    except BadSetting as fault:
+        faults.append(fault)
+    return AdminEndpointOptions(
+        socket=f"{config.config_path}/{paths.ADMIN_SOCKET_NAME}",
+        host=host,
+        port=port,
+        token_file=f"{env.text('PILOT_STATE_DIR', paths.STATE_DIR)}/admin.token",
     )
 
 

@@ -27,9 +27,12 @@ class Environment:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.variables = variables
         self.tolerated: list[BadSetting] = []
+        self.asked: dict[str, object] = {}
+        """Every variable that was asked for, with the default that holds where it is absent."""
 
     def text(self, name: str, default: str = "") -> str:
         """Verbatim. A variable that is set but empty is empty, as Go's LookupEnv has it."""
+        self.asked.setdefault(name, default)
         return self.variables.get(name, default)
 
     def flag(self, name: str, *, default: bool) -> bool:
@@ -57,6 +60,7 @@ class Environment:
         )
 
     def _read(self, name: str, default: T, parse: Callable[[str], T], why: str) -> T:
+        self.asked.setdefault(name, default)
         text = self.variables.get(name)
         if text is None:
             return default

@@ -1,28 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the agent and its Envoy end: one machine, events in, commands out. Pure; the shell holds the clock.
 
-    STARTING --EnvoyStarted--> RUNNING --Stop--> DRAINING | SETTLING -> COUNTING --> KILLED --> DONE
-                                  any state: EnvoyExited --> DONE (SETTLING waits its minimum first)
+    STARTING --EnvoyStarted--> RUNNING --Stop--> [DELAYING ->] DRAINING | SETTLING -> COUNTING --> KILLED --> DONE
+        ^                         |       any state: EnvoyExited --> DONE (SETTLING waits its minimum first)
+        +--- Woke --- RESTARTING <+  EnvoyExited, where restarts are left: PILOT_ENVOY_RESTARTS, none by default
 
-Rules of this file. Envoy is never sent SIGTERM: it is asked to drain over HTTP and then killed. There is no
+Rules of this file. Envoy is never sent SIGTERM: it is asked to drain over HTTP and then killed. By default there is no
 restart: whatever way Envoy ends, the agent ends, with status 0 (the peer's choice; the kubelet restarts pods).
-``/drain`` means that the drain was done beforehand, so a later stop kills at once.
+``/drain`` means that the drain was done beforehand, so a later stop kills at once, and a death is the end.
+How long each phase may take is ``shutdown``'s. Time passes only as ``Woke``, ``Expired`` and ``EnvoyExited.at``.
 Peer: pkg/envoy/agent.go; spec/agent.md 3.5, 0.4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple, assert_never
 
+from agent.shutdown import LifecycleOptions, plan
 from mesh.errors import ExitCode
 
 COUNT_EVERY = 1.0
 """Seconds between two looks at the open connections."""
 COUNT_FAULTS = 5
 """So many failed looks in a row mean that there is nothing to wait for."""
+LONGEST_BACKOFF = 30.0
+"""Seconds before a restart, at most."""
 
 
 class EnvoyStarted(NamedTuple):
@@ -47,6 +51,10 @@ class Woke(NamedTuple):
     """The time asked for by the last ``Wake`` has passed."""
 
 
+class Expired(NamedTuple):
+    """The time granted by the last ``Limit`` is over."""
+
+
 class Counted(NamedTuple):
     """How many connections are open; None: Envoy could not be asked; -1: it said nothing at all."""
 
@@ -54,12 +62,16 @@ class Counted(NamedTuple):
 
 
 class EnvoyExited(NamedTuple):
-    """The process was reaped."""
+    """The process was reaped, or never came to be."""
 
     status: int
+    at: float = 0.0
+    """The clock's seconds."""
+    hopeless: bool = False
+    """It cannot be run at all: starting it again would be the same."""
 
 
-Event = EnvoyStarted | Stop | Quit | DrainAsked | Woke | Counted | EnvoyExited
+Event = EnvoyStarted | Stop | Quit | DrainAsked | Woke | Expired | Counted | EnvoyExited
 
 
 class Drain(NamedTuple):
@@ -72,6 +84,16 @@ class Wake(NamedTuple):
     """Send ``Woke`` after so many seconds; replaces an earlier one."""
 
     after: float
+
+
+class Limit(NamedTuple):
+    """Send ``Expired`` after so many seconds, once."""
+
+    after: float
+
+
+class Start(NamedTuple):
+    """Start Envoy again."""
 
 
 class Count(NamedTuple):
@@ -88,7 +110,7 @@ class Exit(NamedTuple):
     code: ExitCode
 
 
-Command = Drain | Wake | Count | Kill | Exit
+Command = Drain | Wake | Limit | Start | Count | Kill | Exit
 
 
 class State(Enum):
@@ -96,6 +118,10 @@ class State(Enum):
 
     STARTING = auto()
     RUNNING = auto()
+    RESTARTING = auto()
+    """Envoy died; the next one waits its backoff."""
+    DELAYING = auto()
+    """The end was asked for; ready still."""
     DRAINING = auto()
     """Drain was asked for; Envoy has until the timer to end by itself."""
     SETTLING = auto()
@@ -106,28 +132,20 @@ class State(Enum):
     DONE = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifecycleOptions:
-    """How long an end may take."""
-
-    termination_drain: float = 5.0
-    """ProxyConfig terminationDrainDuration, seconds."""
-    minimum_drain: float = 5.0
-    """MINIMUM_DRAIN_DURATION, seconds."""
-    exit_on_zero_connections: bool = False
-    """EXIT_ON_ZERO_ACTIVE_CONNECTIONS: wait for connections to end, without an upper bound."""
-
-
 class Lifecycle:
     """One life. ``on`` takes each event once, in the order in which they happened."""
 
-    def __init__(self, options: LifecycleOptions, *, with_envoy: bool = True) -> None:
+    def __init__(
+        self, options: LifecycleOptions, *, with_envoy: bool = True, chance: float = 0.0
+    ) -> None:
         self.state = State.STARTING
         self.skip_drain = False
+        self.plan = plan(options, chance=chance)
         self._options = options
         self._with_envoy = with_envoy
         self._exited = False
         self._faults = 0
+        self._deaths: tuple[float, ...] = ()
 
     def on(self, event: Event) -> Sequence[Command]:
         """What is to be done now, in this order."""
@@ -145,17 +163,19 @@ class Lifecycle:
                 return self._on_drain_asked()
             case Woke():
                 return self._on_woke()
+            case Expired():
+                return self._on_expired()
             case Counted():
                 return self._on_counted(event.connections)
             case EnvoyExited():
-                return self._on_exited()
+                return self._on_exited(event)
             case _:
                 assert_never(event)
 
     @property
     def stopping(self) -> bool:
-        """Whether the end has begun."""
-        return self.state not in (State.STARTING, State.RUNNING)
+        """Whether the end has begun, the delay before the drain aside."""
+        return self.state not in _LIVING
 
     def _on_started(self) -> Sequence[Command]:
         if self.state is State.STARTING:
@@ -165,22 +185,38 @@ class Lifecycle:
     def _on_stop(self) -> Sequence[Command]:
         if self.stopping:
             return ()  # peer: only the first signal counts
-        if not self._with_envoy or self.state is State.STARTING:
+        if not self._with_envoy or self.state in (State.STARTING, State.RESTARTING):
             return self._end()
         if self.skip_drain:
             return (Kill(), *self._end())
-        if self._options.exit_on_zero_connections:
-            self.state = State.SETTLING
-            return (Drain(), Wake(self._options.minimum_drain))
-        self.state = State.DRAINING
-        return (Drain(), Wake(self._options.termination_drain))
+        if self.state is State.DELAYING:
+            return ()
+        limit = self.plan.limit
+        bound = (Limit(limit),) if limit is not None and self._options.deadline else ()
+        if self.plan.delay:
+            self.state = State.DELAYING
+            return (*bound, Wake(self.plan.delay))
+        return (*bound, *self._drain())
+
+    def _drain(self) -> Sequence[Command]:
+        counting = self._options.exit_on_zero_connections
+        self.state = State.SETTLING if counting else State.DRAINING
+        return (Drain(), Wake(self.plan.drain))
 
     def _on_drain_asked(self) -> Sequence[Command]:
         self.skip_drain = True
-        return (Drain(skip_exit=True),) if self.state is State.RUNNING else ()
+        running = self.state in (State.RUNNING, State.DELAYING)
+        return (Drain(skip_exit=True),) if running else ()
 
     def _on_woke(self) -> Sequence[Command]:
         match self.state:
+            case State.RESTARTING:
+                self.state = State.STARTING
+                return (Start(),)
+            case State.DELAYING if self.skip_drain:
+                return (Kill(), *self._end())
+            case State.DELAYING:
+                return self._drain()
             case State.DRAINING:
                 return self._kill()
             case State.SETTLING if self._exited:
@@ -193,6 +229,11 @@ class Lifecycle:
             case _:
                 return ()
 
+    def _on_expired(self) -> Sequence[Command]:
+        if self.state is State.KILLED:
+            return ()
+        return self._end() if self._exited else self._kill()
+
     def _on_counted(self, connections: int | None) -> Sequence[Command]:
         if self.state is not State.COUNTING:
             return ()
@@ -201,9 +242,19 @@ class Lifecycle:
             return self._kill()
         return (Wake(COUNT_EVERY),)
 
-    def _on_exited(self) -> Sequence[Command]:
-        self._exited = True
-        return () if self.state is State.SETTLING else self._end()
+    def _on_exited(self, event: EnvoyExited) -> Sequence[Command]:
+        if self.state is State.SETTLING:
+            self._exited = True
+            return ()
+        recent = (at for at in self._deaths if event.at - at < self._options.restart_window)
+        self._deaths = (*recent, event.at)
+        forgiven = len(self._deaths) <= self._options.restarts
+        living = self.state in (State.STARTING, State.RUNNING)
+        if not living or not forgiven or event.hopeless or self.skip_drain:
+            return self._end()
+        self.state = State.RESTARTING
+        doubled = self._options.restart_backoff * 2 ** (len(self._deaths) - 1)
+        return (Wake(min(doubled, LONGEST_BACKOFF)),)
 
     def _kill(self) -> Sequence[Command]:
         self.state = State.KILLED
@@ -212,3 +263,6 @@ class Lifecycle:
     def _end(self) -> Sequence[Command]:
         self.state = State.DONE
         return (Exit(ExitCode.OK),)
+
+
+_LIVING = frozenset({State.STARTING, State.RUNNING, State.RESTARTING, State.DELAYING})

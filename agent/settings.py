@@ -11,11 +11,20 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from agent.branches import admin_branch, process_branch, secrets_branch, status_branch, xds_branch
+from agent.admin.options import AdminEndpointOptions
+from agent.branches import (
+    admin_branch,
+    admin_endpoint_branch,
+    process_branch,
+    secrets_branch,
+    status_branch,
+    xds_branch,
+)
+from agent.effective import Effective, effective_settings
 from agent.environment import Environment
 from agent.envoy.command import EnvoyArguments, compact, split_log_levels, with_host_ip
 from agent.envoy.options import AdminOptions, ProcessOptions
-from agent.lifecycle import LifecycleOptions
+from agent.shutdown import LifecycleOptions
 from agent.status.options import StatusOptions
 from agent.xds.options import XdsOptions
 from bootstrap.inputs import (
@@ -88,12 +97,14 @@ class Settings:
     xds: XdsOptions
     bootstrap: BootstrapInputs
     status: StatusOptions
-    admin_socket: str
-    """``<configPath>/ADMIN``."""
+    admin_endpoint: AdminEndpointOptions
+    """Ours, for operators; ``admin`` is Envoy's."""
     bootstrap_file: str = ""
     """customConfigFile: a bootstrap of the user's, used as it is; empty: ours is written."""
     warnings: tuple[BadSetting, ...] = ()
     """Tolerated; the default named in the hint is used."""
+    effective: tuple[Effective, ...] = ()
+    """Every setting with its source, secrets masked."""
     notes: tuple[str, ...] = ()
     """Tolerated in ProxyConfig and metadata, in words."""
 
@@ -121,7 +132,8 @@ def load(world: World) -> Settings:
         faults += env.tolerated
     if faults:
         raise BadSettings(faults)
-    return replace(settings, warnings=tuple(env.tolerated))
+    effective = effective_settings(env, config)
+    return replace(settings, warnings=tuple(env.tolerated), effective=effective)
 
 
 def _check_kind(kind: str, faults: list[BadSetting]) -> None:
@@ -287,7 +299,7 @@ def _tree(
             platform=_platform(env),
         ),
         status=status,
-        admin_socket=f"{config.config_path}/{paths.ADMIN_SOCKET_NAME}",
+        admin_endpoint=admin_endpoint_branch(env, config, faults),
         bootstrap_file=config.custom_config_file,
         notes=(*config.warnings, *node.warnings),
     )

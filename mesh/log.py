@@ -135,11 +135,21 @@ class Logger:
         """The process is about to end because of this."""
         self._write(Level.FATAL, event, facts)
 
+    def write(self, level: Level, text: str, /, **facts: Any) -> None:
+        """A line that another program wrote, at its own level; our own events have a method each.
+
+        Which of these lines exist is the other program's own setting, so no level of ours keeps one back.
+        """
+        self._put(level, text, {**self._facts, **facts})
+
     def _write(self, level: Level, event: str, facts: dict[str, Any]) -> None:
         if level > _settings.level_of(self.scope):
             return
+        self._put(level, event, {**self._facts, **facts})
+
+    def _put(self, level: Level, event: str, facts: dict[str, Any]) -> None:
         line = (_json_line if _settings.as_json else _text_line)(
-            datetime.now(UTC), level, self.scope, event, {**self._facts, **facts}
+            datetime.now(UTC), level, self.scope, event, facts
         )
         stream = _settings.stream or sys.stdout
         stream.write(line + "\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from mesh import durations, paths, ports
@@ -77,6 +77,8 @@ class ProxyConfig:
     hold_application_until_proxy_starts: bool
     warnings: tuple[str, ...] = field(default=(), compare=False)
     """What was tolerated while merging, for the log."""
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Field of ``raw`` to the file, variable or annotation that set it; defaults are not listed."""
 
     @classmethod
     def from_raw(cls, raw: Mapping[str, Any], *, warnings: tuple[str, ...] = ()) -> Self:
@@ -168,7 +170,7 @@ def merge(
     faults.extend(faults_of(config, origins))
     if faults:
         raise BadSettings(faults)
-    return config
+    return replace(config, origins=origins)
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,48 +1,240 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The admin socket: ``GET /status`` as JSON, for who may open the file (0600). Transport only; the facts are the app's.
+"""The admin endpoint: a unix socket for who may open the file (0600), and loopback TCP where it is asked for.
 
-Source: DESIGN 4.10.
+Transport and pages only; the facts are the app's, who may do what is ``guard``'s, the table is ``api``'s. Every
+answer goes through redaction. Source: DESIGN 4.10.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any, Protocol
 
 import mesh.log
+from agent.admin import api
+from agent.admin.guard import refusal
+from agent.admin.options import AdminEndpointOptions
+from agent.admin.timeline import Timeline, nacks
+from agent.admin.token import new_token
 from agent.httpd import HttpServer, Reply, Request
+from mesh import redact
+from mesh.clock import Clock
+from mesh.errors import BadSetting
+from mesh.tasks import run_parts
 
 log = mesh.log.get()
 
 MODE = 0o600
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the pushes, and between two events."""
+WATCHERS = 8
+"""Streams of events at once."""
+_JSON = "application/json"
+_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SAFE = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+)
+
+
+class Facts(Protocol):
+    """What the endpoint asks of the agent."""
+
+    async def detail(self) -> Mapping[str, object]:
+        """Everything of now."""
+
+    def push_counts(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is counted of each xDS type."""
+
+    def settings(self) -> Sequence[Mapping[str, object]]:
+        """Rows of name, value and source."""
+
+    def metrics(self) -> str:
+        """Prometheus text."""
 
 
 class AdminServer:
     """``bind``, then ``run`` until cancelled."""
 
-    def __init__(self, path: str, status: Callable[[], Mapping[str, object]]) -> None:
-        self._path = path
-        self._status = status
-        self._server = HttpServer(self.answer)
+    def __init__(
+        self, options: AdminEndpointOptions, facts: Facts, clock: Clock, *, version: str
+    ) -> None:
+        self._options = options
+        self._facts = facts
+        self._clock = clock
+        self._version = version
+        self._token = ""
+        self._port = 0
+        self._watchers = 0
+        self._timeline = Timeline()
+        self._servers: list[HttpServer] = []
+        self._pages: dict[tuple[str, str], Callable[[Request], Awaitable[Reply]]] = {
+            ("GET", "/"): self._page,
+            ("GET", "/status"): self._status,
+            ("GET", f"{api.PREFIX}/openapi.json"): self._openapi,
+            ("GET", f"{api.PREFIX}/status"): self._status,
+            ("GET", f"{api.PREFIX}/settings"): self._settings,
+            ("GET", f"{api.PREFIX}/nacks"): self._nacks,
+            ("GET", f"{api.PREFIX}/pushes"): self._pushes,
+            ("GET", f"{api.PREFIX}/metrics"): self._metrics,
+            ("GET", f"{api.PREFIX}/events"): self._events,
+            ("GET", f"{api.PREFIX}/logs/levels"): self._levels,
+            ("POST", f"{api.PREFIX}/logs/levels"): self._set_levels,
+        }
+        self._public = {(page.method, page.path) for page in api.PAGES if page.public}
 
     async def bind(self) -> bool:
-        """Listen; False where the socket cannot be made: the mesh works without this page."""
-        try:
-            await self._server.bind_unix(self._path, mode=MODE)
-        except OSError as error:
-            why = error.strerror or str(error)
-            log.error("admin socket cannot be made", path=self._path, why=why)  # noqa: TRY400  one line, no traceback
-            return False
-        return True
+        """Listen; False where nothing can be listened on: the mesh works without this page."""
+        unix = await self._bind_unix()
+        tcp = await self._bind_tcp() if self._options.host else False
+        if unix or tcp:
+            self._token = new_token(self._options.token_file)
+        return unix or tcp
+
+    @property
+    def port(self) -> int:
+        """That of TCP; 0 where there is none."""
+        return self._port
 
     async def run(self) -> None:
-        await self._server.run()
+        parts = {f"admin {at}": server.run() for at, server in enumerate(self._servers)}
+        await run_parts({**parts, "admin timeline": self._look()}, stop=asyncio.Event())
 
     async def answer(self, request: Request) -> Reply:
-        """The page that was asked for."""
-        if request.path != "/status":
-            return Reply(404, b"404 page not found\n")
-        if request.method not in ("GET", "HEAD"):
-            return Reply(405, b"Method Not Allowed")
-        text = json.dumps(self._status(), indent=2, default=str)
-        return Reply(200, f"{text}\n".encode(), "application/json")
+        """The page that was asked for, or why not."""
+        method = "GET" if request.method == "HEAD" else request.method
+        page = self._pages.get((method, request.path))
+        public = (method, request.path) in self._public
+        refused = refusal(request, token=self._token, port=self._port, public=public)
+        if refused is not None:
+            log.warning("admin request refused", path=request.path, why=refused.why)
+            return _said({"error": refused.why}, status=refused.status)
+        if page is None:
+            known = any(path == request.path for _, path in self._pages)
+            why = "method not allowed" if known else "no such page"
+            return _said({"error": why}, status=405 if known else 404)
+        reply = await page(request)
+        return reply._replace(headers=(*_SAFE, *reply.headers))
+
+    async def _bind_unix(self) -> bool:
+        server = HttpServer(self.answer)
+        try:
+            await server.bind_unix(self._options.socket, mode=MODE)
+        except OSError as error:
+            why = error.strerror or str(error)
+            log.error("admin socket cannot be made", path=self._options.socket, why=why)  # noqa: TRY400  one line
+            return False
+        self._servers.append(server)
+        return True
+
+    async def _bind_tcp(self) -> bool:
+        server = HttpServer(self.answer)
+        try:
+            self._port = await server.bind_tcp(self._options.host, self._options.port)
+        except OSError as error:
+            why = error.strerror or str(error)
+            log.error("admin port cannot be opened", port=self._options.port, why=why)  # noqa: TRY400  one line
+            return False
+        log.info("admin endpoint listens", host=self._options.host, port=self._port)
+        self._servers.append(server)
+        return True
+
+    async def _look(self) -> None:
+        while True:
+            self._timeline.look(self._facts.push_counts(), self._clock.now())
+            await self._clock.sleep(LOOK_EVERY)
+
+    async def _page(self, _: Request) -> Reply:
+        page = files("agent.admin").joinpath("page.html").read_bytes()
+        return Reply(200, page, "text/html; charset=utf-8", (("Content-Security-Policy", _CSP),))
+
+    async def _openapi(self, _: Request) -> Reply:
+        return _said(api.openapi(self._version))
+
+    async def _status(self, _: Request) -> Reply:
+        return _said(await self._facts.detail())
+
+    async def _settings(self, _: Request) -> Reply:
+        rows = [
+            {**row, "value": redact.value(str(row["name"]), str(row["value"]))}
+            for row in self._facts.settings()
+        ]
+        return _said({"settings": rows})
+
+    async def _nacks(self, _: Request) -> Reply:
+        return _said({"nacks": nacks(self._facts.push_counts())})
+
+    async def _pushes(self, _: Request) -> Reply:
+        return _said({"pushes": self._timeline.entries()})
+
+    async def _metrics(self, _: Request) -> Reply:
+        return Reply(
+            200, self._facts.metrics().encode(), "text/plain; version=0.0.4; charset=utf-8"
+        )
+
+    async def _levels(self, _: Request) -> Reply:
+        return _said(
+            {"levels": {scope: level.name.lower() for scope, level in mesh.log.levels().items()}}
+        )
+
+    async def _set_levels(self, request: Request) -> Reply:
+        try:
+            given = json.loads(request.body)
+            levels = mesh.log.parse_levels(str(given["levels"]))
+        except (ValueError, TypeError, KeyError, BadSetting) as error:
+            return _said({"error": f"cannot be read: {error}"}, status=400)
+        mesh.log.set_levels(levels)
+        log.info("log levels changed", levels=str(given["levels"]))
+        return await self._levels(request)
+
+    async def _events(self, _: Request) -> Reply:
+        if self._watchers >= WATCHERS:
+            return _said({"error": "too many watch already"}, status=503)
+        self._watchers += 1
+        return Reply(200, _Events(self._watch(), self._left), "text/event-stream")
+
+    def _left(self) -> None:
+        self._watchers -= 1
+
+    async def _watch(self) -> AsyncIterator[bytes]:
+        before = ""
+        while True:
+            everything = {**await self._facts.detail(), "pushes": self._timeline.entries()}
+            text = json.dumps(redact.document(everything), default=str)
+            # a comment keeps the connection and finds out that the other side went
+            yield (
+                b": still here\n\n"
+                if text == before
+                else f"event: status\ndata: {text}\n\n".encode()
+            )
+            before = text
+            await self._clock.sleep(LOOK_EVERY)
+
+
+class _Events:
+    """A stream of events, counted while it runs."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], left: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self._left = left
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+    async def aclose(self) -> None:
+        self._left()
+        closing = getattr(self._pieces, "aclose", None)
+        if closing is not None:
+            await closing()
+
+
+def _said(document: Mapping[str, Any], *, status: int = 200) -> Reply:
+    text = json.dumps(redact.document(document), indent=2, default=str)
+    return Reply(status, f"{text}\n".encode(), _JSON)

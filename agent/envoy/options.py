@@ -15,6 +15,8 @@ class ProcessOptions:
     """The whole environment of the child."""
     uid: int | None = None
     """User and group to become; None stays."""
+    one_log: bool = False
+    """PILOT_ENVOY_LOG=agent: Envoy's lines are written by the agent, in its form; else it writes them itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

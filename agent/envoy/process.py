@@ -14,14 +14,24 @@ import os
 import signal
 from collections.abc import Sequence
 
+import mesh.log
+from agent.envoy import logs
+from agent.envoy.binary import cannot_run
 from agent.envoy.options import ProcessOptions
 from mesh.errors import EnvoyFailed
+
+log = mesh.log.get("envoy")
+
+_CHUNK = 64 * 1024
+_LAST_WORDS = 1.0
+"""Seconds for the rest of the log after the end: a grandchild may hold the pipe for ever."""
 
 
 class EnvoyProcess:
     """One child. ``start``, then ``wait`` exactly once."""
 
-    def __init__(self, options: ProcessOptions) -> None:
+    def __init__(self, options: ProcessOptions, *, epoch: int = 0) -> None:
+        self.epoch = epoch
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
 
@@ -30,24 +40,39 @@ class EnvoyProcess:
         """0 before the start."""
         return self._process.pid if self._process else 0
 
+    @property
+    def alive(self) -> bool:
+        """Started, and not reaped."""
+        return self._process is not None and self._process.returncode is None
+
     async def start(self, command: Sequence[str]) -> None:
         """Fork and exec. Raises EnvoyFailed where the binary cannot be run."""
+        options = self._options
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
-                env=dict(self._options.environment),
+                env=dict(options.environment),
                 process_group=0,
-                user=self._options.uid,
-                group=self._options.uid,
+                user=options.uid,
+                group=options.uid,
+                extra_groups=None if options.uid is None else (),
+                stderr=asyncio.subprocess.PIPE if options.one_log else None,
             )
         except OSError as error:
-            raise EnvoyFailed(f"cannot run {command[0]}: {error.strerror}") from None
+            raise cannot_run(command[0], error) from None
 
     async def wait(self) -> int:
         """The status once it has ended: the exit code, or minus the signal. This task is the reaper."""
         if self._process is None:
             raise EnvoyFailed("BUG: waited for before it was started")
-        return await self._process.wait()  # no deadline: Envoy lives as long as the pod
+        if self._process.stderr is None:
+            return await self._process.wait()  # no deadline: Envoy lives as long as the pod
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(_rewrite(self._process.stderr), name="envoy's log")
+            status = await self._process.wait()  # no deadline: as above
+            await asyncio.wait([writing], timeout=_LAST_WORDS)
+            writing.cancel()
+        return status
 
     def kill(self) -> None:
         """SIGKILL to the whole group; nothing when it is gone."""
@@ -62,11 +87,17 @@ class EnvoyProcess:
             await self._process.wait()  # no deadline: what was killed ends
 
 
-def exit_phrase(status: int) -> str:
-    """How the child ended, in the words of the peer."""
-    if status == 0:
-        return "exit status 0"
-    if status > 0:
-        return f"exit status {status}"
-    names = {-signal.SIGKILL: "killed", -signal.SIGSEGV: "segmentation fault"}
-    return f"signal: {names.get(status, signal.Signals(-status).name.lower())}"
+async def _rewrite(stream: asyncio.StreamReader) -> None:
+    """Envoy's lines, as lines of ours, until it closes."""
+    lines = logs.Lines()
+    while data := await stream.read(_CHUNK):  # no deadline: Envoy speaks when it has to
+        for text in lines.feed(data):
+            _write(text)
+    for text in lines.end():
+        _write(text)
+
+
+def _write(text: str) -> None:
+    line = logs.parse(text)
+    facts = {"component": line.component, "caller": line.place}
+    log.write(line.level, line.message, **{key: value for key, value in facts.items() if value})

@@ -57,7 +57,7 @@ def active_connections(text: str, ignored: frozenset[str]) -> int:
 def _counts(text: str) -> Iterator[tuple[str, int]]:
     for line in text.splitlines():
         parts = line.split(":")
-        if len(parts) == 2 and parts[1].strip().isdigit():
+        if len(parts) == 2 and parts[1].strip().isdecimal():
             yield parts[0], int(parts[1])
 
 

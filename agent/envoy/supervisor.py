@@ -7,11 +7,13 @@ Events come from signals, pages and the reaper; commands go to the process and t
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, assert_never
+from typing import NamedTuple, NoReturn, assert_never
 
 import mesh.log
 from agent.envoy.admin import EnvoyAdmin
-from agent.envoy.process import EnvoyProcess, exit_phrase
+from agent.envoy.binary import CannotRun
+from agent.envoy.deaths import death_of
+from agent.envoy.process import EnvoyProcess
 from agent.lifecycle import (
     Command,
     Count,
@@ -22,13 +24,17 @@ from agent.lifecycle import (
     EnvoyStarted,
     Event,
     Exit,
+    Expired,
     Kill,
     Lifecycle,
+    Limit,
     Quit,
+    Start,
     Stop,
     Wake,
     Woke,
 )
+from mesh.cgroup import Cgroup
 from mesh.errors import EnvoyFailed, ExitCode
 
 log = mesh.log.get()
@@ -51,8 +57,13 @@ class Supervisor:
         self._admin = admin
         self._queue: asyncio.Queue[_Told] = asyncio.Queue()
         self._wake: float | None = None
+        self._limit: float | None = None
+        self._start = asyncio.Event()
+        self._start.set()
         self.cause = ""
         """Why the end began; empty before."""
+        self.was_live = False
+        """Whether the present Envoy has been live; set by who asks it."""
 
     def stop(self, cause: str) -> None:
         """End in good order."""
@@ -68,19 +79,27 @@ class Supervisor:
         """Drain now and live on; returns when it was asked for and answered."""
         await self._post(DrainAsked()).wait()  # no deadline: the admin client has one
 
-    async def run_envoy(self, command: list[str]) -> None:
-        """Start the child and wait for its end. Returns then; a binary that cannot run is an end, too."""
+    async def run_envoy(self, command: list[str]) -> NoReturn:
+        """Start the child whenever the machine wants one, and tell it of each end."""
+        while True:
+            await self._start.wait()  # no deadline: a restart may never be wanted
+            self._start.clear()
+            self._post(await self._one_life(command))
+
+    async def _one_life(self, command: list[str]) -> EnvoyExited:
+        """From fork to reaper. A binary that cannot run is an end, too."""
+        self.was_live = False
+        kills = Cgroup().oom_kills()
         try:
             await self.process.start(command)
         except EnvoyFailed as error:
             log.error("envoy exited with error", why=error.why, hint=error.hint)  # noqa: TRY400  one line
-            self._post(EnvoyExited(_NO_SUCH_STATUS))
-            return
+            return EnvoyExited(_NO_SUCH_STATUS, at=_now(), hopeless=isinstance(error, CannotRun))
         log.info("envoy started", pid=self.process.pid)
         self._post(EnvoyStarted())
         status = await self.process.wait()
-        _report(status, killed_by_us=self.life.stopping)
-        self._post(EnvoyExited(status))
+        self._report(status, oom_kills=Cgroup().oom_kills() - kills)
+        return EnvoyExited(status, at=_now())
 
     async def run(self) -> ExitCode:
         """Take events until the machine says that it is over."""
@@ -98,19 +117,32 @@ class Supervisor:
         return done
 
     async def _next(self) -> _Told:
+        due = [each for each in (self._wake, self._limit) if each is not None]
         try:
-            async with asyncio.timeout_at(self._wake):
+            async with asyncio.timeout_at(min(due, default=None)):
                 return await self._queue.get()
         except TimeoutError:
-            self._wake = None
-            return _Told(Woke(), asyncio.Event())
+            return _Told(self._passed(), asyncio.Event())
+
+    def _passed(self) -> Event:
+        """Which of the two alarms rang; both at once: the end of everything."""
+        if self._limit is not None and self._limit <= _now():
+            self._limit = None
+            return Expired()
+        self._wake = None
+        return Woke()
 
     async def _obey(self, command: Command) -> None:
         match command:
             case Drain():
                 await self._drain(skip_exit=command.skip_exit)
             case Wake():
-                self._wake = asyncio.get_running_loop().time() + command.after
+                self._wake = _now() + command.after
+            case Limit():
+                self._limit = _now() + command.after
+            case Start():
+                log.info("starting envoy again")
+                self._start.set()
             case Count():
                 self._post(Counted(await self._connections()))
             case Kill():
@@ -137,14 +169,13 @@ class Supervisor:
         log.info("waiting for open connections", connections=count)
         return count
 
+    def _report(self, status: int, *, oom_kills: int) -> None:
+        death = death_of(
+            status, was_ready=self.was_live, asked=self.life.stopping, oom_kills=oom_kills
+        )
+        facts = {"why": death.why, "hint": death.hint} if death.hint else {"why": death.why}
+        (log.info if death.normal else log.error)(death.event, **facts)
 
-def _report(status: int, *, killed_by_us: bool) -> None:
-    phrase = exit_phrase(status)
-    if status == 0:
-        log.info("envoy exited normally")
-    elif killed_by_us:
-        log.info("envoy ended", why=phrase)
-    elif phrase == "signal: killed":
-        log.error("envoy exited with error", why=phrase, hint="out of memory? see the kernel's log")
-    else:
-        log.error("envoy exited with error", why=phrase)
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -6,6 +6,7 @@ Source: spec/agent.md 9.2: Envoy, then the proxyless bootstrap, then further pro
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,11 +74,27 @@ class Health:
                 await self._admin.get(query.target, timeout=query.timeout)
                 for query in (CONFIG_QUERY, LIVE_QUERY)
             ]
-            return facts(config, life)
+            return {**facts(config, life), **await self._server_info()}
         except EnvoyFailed as error:
             return {"state": "not answering", "why": error.why}
         except ValueError as error:
             return {"state": "unknown", "why": str(error)}
+
+    async def _server_info(self) -> dict[str, object]:
+        """Version, age and epoch; nothing where Envoy does not say."""
+        if self._admin is None:
+            return {}
+        try:
+            info = json.loads(await self._admin.get("/server_info", timeout=1.0))
+            options = info.get("command_line_options", {})
+            return {
+                "version": info["version"],
+                "uptime": float(str(info["uptime_current_epoch"]).rstrip("s")),
+                "restartEpoch": options.get("restart_epoch", 0),
+                "drainTime": options.get("drain_time", ""),
+            }
+        except (EnvoyFailed, ValueError, KeyError, AttributeError, TypeError):
+            return {}
 
     async def _envoy(self) -> str:
         if self._admin is None:

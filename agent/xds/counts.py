@@ -88,7 +88,7 @@ class Counts:
             lines += [f"# TYPE {name} gauge", f"{name} {self.largest_request}"]
         return "".join(f"{line}\n" for line in lines)
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> dict[str, dict[str, object]]:
         """For the admin endpoint: each type's last push and last refusal."""
         return {
             short_name(type_url): {

@@ -145,6 +145,10 @@ class XdsProxy:
             }
         return status
 
+    def push_counts(self) -> Mapping[str, Mapping[str, object]]:
+        """Pushes by type, for the admin endpoint."""
+        return self._counts.status()
+
     def metrics(self) -> str:
         """Prometheus text, the peer's names."""
         return self._counts.render()

@@ -43,8 +43,8 @@ async def talking(talk: Callable[[Reader, Writer], Awaitable[None]]) -> AsyncIte
 
 
 async def settle() -> None:
-    """Let aborted transports finish."""
-    for _ in range(3):
+    """Let what was begun or aborted get there."""
+    for _ in range(5):
         await asyncio.sleep(0)
 
 
@@ -91,7 +91,7 @@ async def running(server: Runs) -> AsyncIterator[None]:
     """A bound server of ours, served meanwhile."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.run())
-        await asyncio.sleep(0)
+        await settle()
         try:
             yield
         finally:
