@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Protocol
 
 import mesh.log
@@ -152,7 +152,7 @@ class AdminServer:
             await self._clock.sleep(LOOK_EVERY)
 
     async def _page(self, _: Request) -> Reply:
-        page = files("agent.admin").joinpath("page.html").read_bytes()
+        page = Path(__file__).with_name("page.html").read_bytes()
         return Reply(200, page, "text/html; charset=utf-8", (("Content-Security-Policy", _CSP),))
 
     async def _openapi(self, _: Request) -> Reply:

@@ -15,8 +15,8 @@ from typing import Final
 
 from google.protobuf.any_pb2 import Any
 
+from agent.xds.kept import Shelf, Stored
 from agent.xds.relay import Subscription, parse_request
-from agent.xds.store import Shelf, Stored
 from wire import types
 from wire.proto.discovery_pb2 import DeltaDiscoveryResponse, DiscoveryResponse, Resource
 from wire.scan import Variant

@@ -19,10 +19,11 @@ from google.protobuf.message import DecodeError
 
 import mesh.log
 from agent.xds.counts import Counts, count
+from agent.xds.kept import Accepted
 from agent.xds.link import Upstream
 from agent.xds.offline import Offline, can_serve
 from agent.xds.relay import Acknowledged, Command, Refused, Relay, Route, SendUp, parse_request
-from agent.xds.store import Accepted, Store
+from agent.xds.store import Store
 from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import UpstreamUnavailable

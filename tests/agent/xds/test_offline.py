@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from agent.xds.kept import Stored
 from agent.xds.offline import Offline, can_serve
-from agent.xds.store import Stored
 from tests.support.fakeads import resource
 from wire import types
 from wire.proto.discovery_pb2 import (

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What acknowledged responses come to: which resources are kept, which go. Pure. Answers to DESIGN 4.3.
+
+Secrets never enter: neither by type nor inside another resource. ``Shelf`` is what a stream is served from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from mmap import mmap
+from typing import Final, NamedTuple
+
+from wire.scan import Entry, Variant, entries, envelope
+from wire.types import FULL_STATE, TypeUrl
+
+SENSITIVE: Final = (b"PRIVATE KEY-----", b"ISTIO_META_WASM_IMAGE_PULL_SECRET", b"pull_secret")
+"""Marks of key material and passwords inside a resource: such a resource is not stored."""
+
+
+class Stored(NamedTuple):
+    """One resource: its Any as bytes, the control plane's version of it."""
+
+    name: str
+    version: str
+    any: bytes
+
+
+Shelf = Mapping[TypeUrl, Mapping[str, Stored]]
+
+
+class Accepted(NamedTuple):
+    """A response that Envoy acknowledged."""
+
+    type_url: TypeUrl
+    variant: Variant
+    message: bytes | bytearray | mmap
+
+
+class Change:
+    """What responses of one type do to its rows, the newest looked at first: what is overtaken costs a name."""
+
+    __slots__ = ("clear", "put", "remove", "withheld")
+
+    def __init__(self) -> None:
+        self.put: dict[str, Entry] = {}
+        """Views of the responses' bytes: nothing is copied on the way to the database."""
+        self.remove: set[str] = set()
+        self.clear = False
+        """A response lists all that there is: nothing older counts."""
+        self.withheld = 0
+        """Resources that carry key material and stay out."""
+
+    def add_older(self, accepted: Accepted) -> None:
+        """Take in a response that Envoy acknowledged before those already here. Raises ``ValueError``."""
+        if self.clear:
+            return
+        fresh = {
+            entry.name: entry
+            for entry in entries(accepted.message, accepted.variant)
+            if entry.name not in self.put and entry.name not in self.remove
+        }
+        removed = set(envelope(accepted.message, accepted.variant).removed)
+        self.remove |= removed - self.put.keys() - fresh.keys()
+        for entry in fresh.values():
+            self._take(entry)
+        self.clear = accepted.variant is Variant.SOTW and accepted.type_url in FULL_STATE
+
+    def _take(self, entry: Entry) -> None:
+        body = bytes(entry.any)
+        if any(mark in body for mark in SENSITIVE):
+            self.withheld += 1
+            self.remove.add(entry.name)
+        else:
+            self.put[entry.name] = entry
+
+
+def changes(waiting: Sequence[Accepted]) -> dict[TypeUrl, Change]:
+    """What acknowledged responses, oldest first, come to. What is no response is passed over. Pure."""
+    merged: dict[TypeUrl, Change] = {}
+    for accepted in reversed(waiting):
+        with suppress(ValueError):  # Envoy took it, so only a bench or a test can get here
+            merged.setdefault(accepted.type_url, Change()).add_older(accepted)
+    return merged
