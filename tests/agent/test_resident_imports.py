@@ -18,7 +18,8 @@ FORBIDDEN = {
     "ctl", "structlog", "envoy", "h2",
 }  # fmt: skip
 OURS = {"agent", "bootstrap", "iptables", "mesh", "sdsserver", "wire"}
-ROOMS = ("asyncio", "ssl", "hpack", "h11", "google.protobuf.message") + (
+ROOMS = (
+    "asyncio", "ssl", "hpack", "h11", "google.protobuf.message",
     "mesh.log", "wire.h2io", "wire.scan", "sdsserver.part", "bootstrap.launch",
     "agent.settings", "agent.status.server", "agent.admin.server", "agent.xds.proxy", "agent.app",
     "agent.cli",
