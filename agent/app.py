@@ -40,6 +40,7 @@ from mesh.errors import ExitCode
 from mesh.tasks import Part, run_parts
 from sdsserver import SdsPart, build_sds, settle
 from sdsserver.options import Mode
+from wire import types
 
 log = mesh.log.get()
 
@@ -70,7 +71,7 @@ class Agent:
         self._settings = settings
         self._clock = clock
         self._sds = sds
-        self._xds = XdsProxy(settings.xds, clock)
+        self._xds = XdsProxy(settings.xds, clock, local={types.PROXY_CONFIG: sds.on_proxy_config})
         admin = EnvoyAdmin(settings.admin)
         self._life = Lifecycle(settings.lifecycle, with_envoy=settings.with_envoy)
         self.supervisor = Supervisor(self._life, EnvoyProcess(settings.process), admin)

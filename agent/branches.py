@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agent.admin.options import SETTING as ADMIN_ADDRESS
 from agent.admin.options import AdminEndpointOptions, tcp_address
@@ -20,11 +21,11 @@ from agent.status.probers import Prober, app_probers, health_probe
 from agent.status.prometheus import NO_SCRAPE, Collisions, ScrapeOptions, scrape_config
 from agent.status.prometheus import SETTING as PROMETHEUS
 from agent.xds.options import StoreOptions, XdsOptions
-from mesh import paths, ports
+from mesh import durations, paths, ports
 from mesh.errors import BadSetting
 from mesh.identity import Identity
 from mesh.node import headers_from_env
-from mesh.proxyconfig import ProxyConfig
+from mesh.proxyconfig import ProxyConfig, address_fault
 from sdsserver.options import (
     CaOptions,
     CertFiles,
@@ -286,6 +287,7 @@ def secrets_branch(
     """The secret part. Appends what the peer refuses to start with."""
     mounted = env.flag("FILE_MOUNTED_CERTS", default=False)
     gke = env.text("CA_PROVIDER") == "GkeWorkloadCertificate"
+    allowed = _allowed(env, uid, "proxy", with_envoy=with_envoy)
     return SecretOptions(
         identity=Identity(
             trust_domain=env.text("TRUST_DOMAIN", TRUST_DOMAIN),
@@ -293,6 +295,7 @@ def secrets_branch(
             service_account=env.text("SERVICE_ACCOUNT"),
         ),
         ca=None if mounted or gke else _ca(env, config, faults),
+        more_cas=() if mounted or gke else _more_cas(env, faults),
         mode=Mode.FILE_MOUNTED if mounted or gke else Mode.FULL,
         socket_name=env.text("WORKLOAD_IDENTITY_SOCKET_FILE", paths.WORKLOAD_SOCKET_NAME),
         well_known=_gke_files() if gke else CertFiles.in_dir(paths.CERTS_DIR),
@@ -312,8 +315,28 @@ def secrets_branch(
         crl=paths.CRL if env.flag("PILOT_ENABLE_CA_CRL", default=True) else "",
         identity_dir=env.text("PILOT_IDENTITY_DIR"),
         identity_dir_trusted=env.flag("PILOT_IDENTITY_DIR_TRUST", default=False),
-        allow_uids=_allowed(env, uid, "proxy", with_envoy=with_envoy),
+        allow_uids=allowed,
+        allow_gids=frozenset() if allowed is None else _proxy_gids(env),
+        **_key_provider(config),
     )
+
+
+def _proxy_gids(env: Environment) -> frozenset[int]:
+    """The proxy's group counts where the proxy is admitted by name, not where uids are listed."""
+    named = env.text("PILOT_UDS_ALLOW") or "proxy"
+    return frozenset({ports.PROXY_UID}) if named == "proxy" else frozenset()
+
+
+def _key_provider(config: ProxyConfig) -> dict[str, Any]:
+    """ProxyConfig.privateKeyProvider; as in the peer, only the nanoseconds of its pollDelay count."""
+    for name, settings in (config.raw.get("privateKeyProvider") or {}).items():
+        delay = durations.parse(settings.get("pollDelay", "0s"))
+        return {
+            "key_provider": name,
+            "key_provider_poll_nanos": round(delay * 1e9) % 1_000_000_000,
+            "key_provider_fallback": bool(settings.get("fallback")),
+        }
+    return {}
 
 
 def _gke_files() -> CertFiles:
@@ -327,7 +350,21 @@ def _gke_files() -> CertFiles:
 
 def _ca(env: Environment, config: ProxyConfig, faults: list[BadSetting]) -> CaOptions | None:
     named = env.text("CA_ADDR")
-    address = named or config.discovery_address
+    san = "" if named else env.text("ISTIOD_SAN")
+    return _ca_at(named or config.discovery_address, san, env, faults)
+
+
+def _more_cas(env: Environment, faults: list[BadSetting]) -> tuple[CaOptions, ...]:
+    """PILOT_CA_FALLBACKS: addresses, comma-separated; asked with the first one's roots and credentials."""
+    name = "PILOT_CA_FALLBACKS"
+    addresses = [each.strip() for each in env.text(name).split(",") if each.strip()]
+    wrong = [(each, why) for each in addresses if (why := address_fault(each))]
+    faults += [BadSetting(name, each, why, hint="host:port,host:port") for each, why in wrong]
+    found = [_ca_at(each, "", env, faults) for each in addresses] if not wrong else []
+    return tuple(each for each in found if each is not None)
+
+
+def _ca_at(address: str, san: str, env: Environment, faults: list[BadSetting]) -> CaOptions | None:
     tls = not plaintext_address(address)
     provider = env.text("PILOT_CERT_PROVIDER", "istiod")
     provisioned = env.text("PROV_CERT")
@@ -344,7 +381,7 @@ def _ca(env: Environment, config: ProxyConfig, faults: list[BadSetting]) -> CaOp
         address=address,
         tls=tls,
         roots=roots,
-        server_name=(env.text("ISTIOD_SAN") if not named else "") or server_name(host),
+        server_name=san or server_name(host),
         provisioned=provisioned,
         token=paths.JWT,
         cluster_id=env.text("ISTIO_META_CLUSTER_ID"),

@@ -20,6 +20,7 @@ from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import MeshError, SigningFailed
 from sdsserver import output, pem, rotation
+from sdsserver.anchors import usable
 from sdsserver.ca_client import Signer
 from sdsserver.files import FileSecrets
 from sdsserver.identity import IdentityStore
@@ -105,12 +106,18 @@ class SecretManager:
         return found
 
     def set_anchors(self, anchors: Iterable[bytes]) -> None:
-        """Trust anchors of the mesh configuration; a change means new roots and a new certificate."""
-        merged = merge_roots(*anchors)
+        """Trust anchors of the mesh configuration; a change means new roots and a new certificate.
+
+        Raises ValueError when there are some and none is a certificate: then the old ones stay.
+        """
+        kept, dropped = usable(anchors)
+        merged = merge_roots(*kept)
+        if dropped:
+            log.warning("invalid trust anchors left out", count=dropped)
         if merged == self._anchors:
             return
         self._anchors = merged
-        log.info("trust anchors changed", bytes=len(merged))
+        log.info("trust anchors changed", count=len(kept))
         self._tell(ROOT)
         if self._sources.signer and self._pair:
             self._due = float("-inf")

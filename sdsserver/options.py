@@ -104,6 +104,8 @@ class SecretOptions:
     """SPIFFE id to ask for: TRUST_DOMAIN, POD_NAMESPACE, SERVICE_ACCOUNT."""
     ca: CaOptions | None
     """None where there is no CA (FILE_MOUNTED and FILES_ONLY ignore it)."""
+    more_cas: tuple[CaOptions, ...] = ()
+    """PILOT_CA_FALLBACKS: asked in this order when ``ca`` does not sign."""
     mode: Mode = Mode.FULL
     """FULL, or FILE_MOUNTED for FILE_MOUNTED_CERTS; ``external.settle`` finds the rest out."""
     socket_dir: str = paths.WORKLOAD_SOCKET_DIR

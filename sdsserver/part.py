@@ -5,20 +5,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from random import Random
 
 import mesh.log
 from mesh.clock import Clock
 from mesh.errors import BadSetting
 from mesh.tasks import first_error
-from sdsserver.ca_client import CaClient
+from sdsserver.anchors import pushed
+from sdsserver.ca_client import WITH_OTHERS, CaClient, Signer
 from sdsserver.identity import IdentityStore, open_store
 from sdsserver.manager import SecretManager, Sources
 from sdsserver.metrics import Metrics
 from sdsserver.minting import Minted, mint
 from sdsserver.options import CaOptions, Mode, SecretOptions
 from sdsserver.service import SdsService
+from sdsserver.signers import Signers
 
 log = mesh.log.get("sds")
 
@@ -54,9 +56,16 @@ class SdsPart:
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
 
-    def set_anchors(self, anchors: Iterable[bytes]) -> None:
-        """Trust anchors from the mesh configuration (PCDS), PEM."""
-        self._manager.set_anchors(anchors)
+    def on_proxy_config(self, bodies: Sequence[bytes]) -> str | None:
+        """What the control plane pushed by PCDS; the fault when it cannot be used, and the old stays."""
+        if not bodies:
+            return None
+        try:
+            self._manager.set_anchors(pushed(bodies))
+        except ValueError as error:
+            log.warning("pushed trust anchors refused", why=str(error))
+            return str(error)
+        return None
 
     def status(self) -> dict[str, object]:
         return {**self._manager.status(), **self._service.status()}
@@ -80,13 +89,19 @@ def build_sds(options: SecretOptions, clock: Clock) -> SdsPart:
     return SdsPart(manager, SdsService(options, manager.secret, clock, metrics), metrics, clock)
 
 
-def _signer(options: SecretOptions, clock: Clock, metrics: Metrics, rng: Random) -> CaClient | None:
+def _signer(options: SecretOptions, clock: Clock, metrics: Metrics, rng: Random) -> Signer | None:
     if options.mode is not Mode.FULL:
         return None
     if options.ca is None:
         raise BadSetting("CA_ADDR", "", "no CA address, and no file-mounted certificates")
     _check_roots(options.ca)
-    return CaClient(options.ca, clock, metrics, rng)
+    if not options.more_cas:
+        return CaClient(options.ca, clock, metrics, rng)
+    all_of_them = (options.ca, *options.more_cas)
+    clients = [
+        (ca.address, CaClient(ca, clock, metrics, rng, attempts=WITH_OTHERS)) for ca in all_of_them
+    ]
+    return Signers(clients, clock, rng)
 
 
 def _check_roots(ca: CaOptions) -> None:

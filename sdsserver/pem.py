@@ -22,18 +22,24 @@ def valid_roots(pem: bytes) -> tuple[bytes, int]:
 
     Raises ValueError when none is left.
     """
-    kept, dropped = [], 0
+    kept, dropped = valid_blocks(pem)
+    if not kept:
+        raise ValueError("no valid certificate in the root file")
+    return b"".join(_encode(der(block)) for block in kept), dropped
+
+
+def valid_blocks(pem: bytes) -> tuple[list[bytes], int]:
+    """The certificates of ``pem`` that parse, as they stand there, and how many do not."""
+    kept: list[bytes] = []
+    dropped = 0
     for block in certificate_blocks(pem):
         try:
-            certificate = der(block)
-            _context().load_verify_locations(cadata=certificate)
+            _context().load_verify_locations(cadata=der(block))
         except (ValueError, ssl.SSLError):
             dropped += 1
         else:
-            kept.append(_encode(certificate))
-    if not kept:
-        raise ValueError("no valid certificate in the root file")
-    return b"".join(kept), dropped
+            kept.append(block)
+    return kept, dropped
 
 
 def check_pair(chain: bytes, key: bytes) -> None:

@@ -251,6 +251,13 @@ class Relay:
         kept = self._kept.setdefault(type_url, deque(maxlen=KEPT_PER_TYPE))
         kept.append(message)
 
+    def bodies(self, message: bytes) -> list[bytes]:
+        """The resources of a whole response, each as its own message."""
+        if self.variant is Variant.SOTW:
+            return [each.value for each in DiscoveryResponse.FromString(message).resources]
+        found = DeltaDiscoveryResponse.FromString(message).resources
+        return [each.resource.value for each in found]
+
     def on_local(self, message: bytes, error: str | None) -> list[Command]:
         """A response for the agent was handled; ``error`` says why it could not be used."""
         detail = None if error is None else RpcStatus(code=INTERNAL, message=error)

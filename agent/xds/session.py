@@ -32,8 +32,8 @@ from wire.types import TypeUrl, short_name
 
 log = mesh.log.get("xdsproxy")
 
-LocalHandler = Callable[[bytes], str | None]
-"""Takes a whole response of a type that the agent asked for; gives the fault, or None."""
+LocalHandler = Callable[[Sequence[bytes]], str | None]
+"""Takes the resources of a response of a type that the agent asked for; gives the fault, or None."""
 
 KEEP_LIMIT: Final = 64 * 1024 * 1024
 """A larger response is forwarded and not stored."""
@@ -243,7 +243,7 @@ class Session:
 
     def on_local(self, type_url: TypeUrl, message: bytes) -> None:
         handler = self._local.get(type_url)
-        fault = handler(message) if handler else None
+        fault = handler(self.relay.bodies(message)) if handler else None
         self._obey(self.relay.on_local(message, fault))
 
     def on_pushed(self, type_url: TypeUrl, size: int) -> None:

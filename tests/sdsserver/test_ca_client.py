@@ -221,3 +221,51 @@ def test_tokens_are_trimmed_and_may_be_missing(tmp_path: Path) -> None:
     assert read_token(str(tmp_path / "missing")) == ""
     (tmp_path / "token").write_bytes(b"\xff\xfe")
     assert read_token(str(tmp_path / "token")) == ""
+
+
+def both(tmp_path: Path, fake: FakeCa) -> dict[str, Any]:
+    """Options with a token and a provisioned certificate."""
+    fake.ca.issue(ME).write(tmp_path)
+    (tmp_path / "token").write_text("t")
+    return {
+        "tls": True,
+        "roots": str(tmp_path / "root-cert.pem"),
+        "server_name": SERVER_NAME,
+        "provisioned": str(tmp_path),
+        "token": str(tmp_path / "token"),
+    }
+
+
+async def test_a_bad_token_beside_a_good_certificate_is_left_out_at_last(tmp_path: Path) -> None:
+    fake = FakeCa(accept=lambda seen: not seen.token)
+    async with fake.serve(tls=fake.ca.issue(SERVER_NAME), optional_client=True):
+        signer, metrics = client(fake, **both(tmp_path, fake))
+        assert len(await signer.sign(CSR, 1.0)) == 2
+    shown = [(seen.token, seen.identities) for seen in fake.calls]
+    assert shown == [("t", (ME,)), ("t", ()), ("", (ME,))]
+    assert metrics.retries == 0
+
+
+async def test_a_certificate_that_breaks_the_handshake_is_left_out(tmp_path: Path) -> None:
+    fake = FakeCa()
+    options = both(tmp_path, fake)
+    CA("a stranger").issue(ME).write(tmp_path)
+    (tmp_path / "root-cert.pem").write_bytes(fake.ca.certificate)
+    async with fake.serve(tls=fake.ca.issue(SERVER_NAME), optional_client=True):
+        signer, _ = client(fake, **options)
+        assert len(await signer.sign(CSR, 1.0)) == 2
+    assert [(seen.token, seen.identities) for seen in fake.calls] == [("t", ())]
+
+
+async def test_an_expired_token_is_named_in_the_error(tmp_path: Path) -> None:
+    import base64
+    import json
+
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": 1}).encode()).decode()
+    (tmp_path / "token").write_text(f"x.{claims}.canary")
+    async with FakeCa(accept=lambda seen: False).serve() as fake:
+        signer, _ = client(fake, token=str(tmp_path / "token"))
+        with pytest.raises(SigningFailed, match="the token expired") as caught:
+            await signer.sign(CSR, 1.0)
+    assert "canary" not in str(caught.value)
+    assert len(fake.calls) == 1

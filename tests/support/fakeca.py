@@ -15,10 +15,16 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from sdsserver.x509 import facts_of_der
+from tests.support.grpc_running import serving
 from tests.support.testca import CA, Leaf
+from wire.h2io import Code, RpcError, ServerCall, Status
+from wire.h2io.tls import server_context
 from wire.proto.istio_pb2 import CertificateRequest, CertificateResponse
 
 SERVER_NAME = "istiod.istio-system.svc"
+SERVICE = "istio.v1.auth.IstioCertificateService"
+REFUSED = grpc.StatusCode.UNAUTHENTICATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,10 @@ class FakeCa:
 
     ca: CA = field(default_factory=CA)
     lifetime: float = 3600.0
+    begin: float = 0.0
+    """Seconds by which this CA's clock is ahead."""
+    down: bool = False
+    """Every call is UNAVAILABLE."""
     accept: Callable[[Seen], bool] = lambda seen: True
     script: list[Fault] = field(default_factory=list)
     """Statuses or chains to answer with before anything is signed."""
@@ -51,32 +61,60 @@ class FakeCa:
     address: str = ""
 
     async def create(self, request: CertificateRequest, context: Any) -> CertificateResponse:
-        seen = Seen(
-            metadata={name: str(value) for name, value in context.invocation_metadata() or ()},
-            identities=tuple(
-                value.decode()
-                for key, values in (context.auth_context() or {}).items()
-                if key == "x509_subject_alternative_name"
-                for value in values
-            ),
-            request=request,
+        identities = (context.auth_context() or {}).get("x509_subject_alternative_name", ())
+        answer = self._answer(
+            Seen(
+                metadata={name: str(value) for name, value in context.invocation_metadata() or ()},
+                identities=tuple(value.decode() for value in identities),
+                request=request,
+            )
         )
+        if isinstance(answer, grpc.StatusCode):
+            await context.abort(answer, "scripted")
+            raise AssertionError("abort raises")
+        return CertificateResponse(cert_chain=answer)
+
+    async def handle(self, call: ServerCall) -> None:
+        """The same behind our own server, which can let clients do without a certificate."""
+        request = CertificateRequest.FromString(await call.receive() or b"")
+        certificate = call.peer.certificate
+        identities = facts_of_der(certificate).uris if certificate else ()
+        answer = self._answer(
+            Seen(metadata=dict(call.metadata), identities=identities, request=request)
+        )
+        if isinstance(answer, grpc.StatusCode):
+            raise RpcError(Status(Code(answer.value[0]), "scripted"))
+        await call.send(CertificateResponse(cert_chain=answer).SerializeToString())
+
+    def _answer(self, seen: Seen) -> grpc.StatusCode | list[str]:
         self.calls.append(seen)
         if self.script:
-            fault = self.script.pop(0)
-            if isinstance(fault, list):
-                return CertificateResponse(cert_chain=fault)
-            await context.abort(fault, "scripted")
+            return self.script.pop(0)
+        if self.down:
+            return grpc.StatusCode.UNAVAILABLE
         if not self.accept(seen):
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "not accepted")
-        leaf = self.ca.sign(request.csr.encode(), lifetime=self.lifetime)
-        return CertificateResponse(cert_chain=[leaf.decode(), self.ca.certificate.decode()])
+            return REFUSED
+        leaf = self.ca.sign(seen.request.csr.encode(), lifetime=self.lifetime, begin=self.begin)
+        return [leaf.decode(), self.ca.certificate.decode()]
 
     @asynccontextmanager
     async def serve(
-        self, *, tls: Leaf | None = None, require_client: bool = False
+        self,
+        *,
+        tls: Leaf | None = None,
+        require_client: bool = False,
+        optional_client: bool = False,
     ) -> AsyncIterator[FakeCa]:
-        """Listen on a free port, with TLS when ``tls`` is given; grpcio cannot make clients optional."""
+        """Listen on a free port, with TLS when ``tls`` is given.
+
+        grpcio cannot make client certificates optional: ``optional_client`` takes our own server.
+        """
+        if tls is not None and optional_client:
+            context = server_context(chain=tls.chain, key=tls.key, client_roots=self.ca.certificate)
+            async with serving({f"/{SERVICE}/CreateCertificate": self.handle}, tls=context) as ours:
+                self.address = ours.target
+                yield self
+            return
         server = grpc.aio.server()
         server.add_generic_rpc_handlers((_handlers(self),))
         if tls is None:
@@ -102,6 +140,4 @@ def _handlers(fake: FakeCa) -> Any:
         request_deserializer=CertificateRequest.FromString,
         response_serializer=CertificateResponse.SerializeToString,
     )
-    return grpc.method_handlers_generic_handler(
-        "istio.v1.auth.IstioCertificateService", {"CreateCertificate": handler}
-    )
+    return grpc.method_handlers_generic_handler(SERVICE, {"CreateCertificate": handler})

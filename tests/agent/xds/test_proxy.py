@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -268,10 +268,10 @@ async def test_garbage_request_ends_its_stream_only(short_tmp: Path) -> None:
 
 
 async def test_types_of_the_agent_are_answered_and_never_seen_by_envoy(short_tmp: Path) -> None:
-    handled: list[bytes] = []
+    handled: list[Sequence[bytes]] = []
 
-    def handle(message: bytes) -> str | None:
-        handled.append(message)
+    def handle(bodies: Sequence[bytes]) -> str | None:
+        handled.append(bodies)
         return "cannot use this" if len(handled) > 1 else None
 
     ads = small_mesh()
@@ -287,6 +287,7 @@ async def test_types_of_the_agent_are_answered_and_never_seen_by_envoy(short_tmp
         await ads.push(types.PROXY_CONFIG)
         await until(lambda: len(ads.requests_of(types.PROXY_CONFIG)) == 3)
         asked, acked, nacked = ads.requests_of(types.PROXY_CONFIG)
+        assert handled == [[b"\x0a\x01x"]] * 2
         assert not asked.response_nonce
         assert acked.response_nonce
         assert not acked.HasField("error_detail")
