@@ -19,8 +19,8 @@ def secrets(**env: str) -> SecretOptions:
 
 def test_the_proxys_user_and_group_are_admitted_and_nobody_else() -> None:
     found = secrets()
-    assert found.allow_uids == {0, 7, 1337}
-    assert found.allow_gids == {1337}
+    assert found.allow_uids == frozenset({0, 7, 1337})
+    assert found.allow_gids == frozenset({1337})
 
 
 @pytest.mark.parametrize(

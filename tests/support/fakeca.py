@@ -69,10 +69,10 @@ class FakeCa:
                 request=request,
             )
         )
-        if isinstance(answer, grpc.StatusCode):
-            await context.abort(answer, "scripted")
-            raise AssertionError("abort raises")
-        return CertificateResponse(cert_chain=answer)
+        if isinstance(answer, list):
+            return CertificateResponse(cert_chain=answer)
+        await context.abort(answer, "scripted")
+        raise AssertionError("abort raises")
 
     async def handle(self, call: ServerCall) -> None:
         """The same behind our own server, which can let clients do without a certificate."""
