@@ -22,6 +22,7 @@ from agent.status.prometheus import NO_SCRAPE, Collisions, ScrapeOptions, scrape
 from agent.status.prometheus import SETTING as PROMETHEUS
 from agent.xds.options import StoreOptions, XdsOptions
 from mesh import durations, paths, ports
+from mesh.compliance import FIPS_CIPHERS, TlsPolicy, tls_policy
 from mesh.errors import BadSetting
 from mesh.identity import Identity
 from mesh.node import headers_from_env
@@ -42,13 +43,6 @@ ISTIOD = "istiod.istio-system.svc"
 TRUST_DOMAIN = "cluster.local"
 _DAY = 24 * 3600.0
 
-FIPS_CIPHERS = ":".join(
-    f"ECDHE-{key}-AES{cipher}"
-    for cipher in ("128-GCM-SHA256", "256-GCM-SHA384")
-    for key in ("ECDSA", "RSA")
-)
-"""What gRPC inside Envoy may use under the fips policies."""
-
 
 def process_branch(env: Environment, uid: int) -> ProcessOptions:
     """Envoy's environment and user."""
@@ -57,6 +51,17 @@ def process_branch(env: Environment, uid: int) -> ProcessOptions:
         environment["GRPC_SSL_CIPHER_SUITES"] = FIPS_CIPHERS
     drops = uid == 0 and env.text("DNS_PROXY_ADDR", "localhost:15053").endswith(":53")
     return ProcessOptions(environment=environment, uid=ports.PROXY_UID if drops else None)
+
+
+def compliance(env: Environment) -> TlsPolicy | None:
+    """COMPLIANCE_POLICY for our own connections; an unknown one is the peer's warning, and none."""
+    name = env.text("COMPLIANCE_POLICY")
+    try:
+        return tls_policy(name)
+    except ValueError as error:
+        hint = "no policy is applied"
+        env.tolerated.append(BadSetting("COMPLIANCE_POLICY", name, str(error), hint=hint))
+        return None
 
 
 def admin_branch(
@@ -172,6 +177,7 @@ def xds_branch(
     *,
     uid: int,
     with_envoy: bool,
+    policy: TlsPolicy | None = None,
 ) -> XdsOptions:
     """The relay. Appends what the peer refuses to start with."""
     plain = config.plaintext
@@ -193,6 +199,7 @@ def xds_branch(
         max_request=env.integer("ISTIO_GPRC_MAXRECVMSGSIZE", 4 * 1024 * 1024),
         uds_allow=_allowed(env, uid, "any", with_envoy=with_envoy),
         proxy_config_updates=env.flag("PROXY_CONFIG_XDS_AGENT", default=False),
+        policy=policy,
         store=StoreOptions(
             enabled=_store_enabled(env),
             directory=env.text("PILOT_STATE_DIR", paths.STATE_DIR),
@@ -283,19 +290,21 @@ def secrets_branch(
     *,
     uid: int,
     with_envoy: bool,
+    policy: TlsPolicy | None = None,
 ) -> SecretOptions:
     """The secret part. Appends what the peer refuses to start with."""
     mounted = env.flag("FILE_MOUNTED_CERTS", default=False)
     gke = env.text("CA_PROVIDER") == "GkeWorkloadCertificate"
     allowed = _allowed(env, uid, "proxy", with_envoy=with_envoy)
+    cas = () if mounted or gke else _cas(env, config, faults, policy)
     return SecretOptions(
         identity=Identity(
             trust_domain=env.text("TRUST_DOMAIN", TRUST_DOMAIN),
             namespace=env.text("POD_NAMESPACE"),
             service_account=env.text("SERVICE_ACCOUNT"),
         ),
-        ca=None if mounted or gke else _ca(env, config, faults),
-        more_cas=() if mounted or gke else _more_cas(env, faults),
+        ca=cas[0] if cas else None,
+        more_cas=cas[1:],
         mode=Mode.FILE_MOUNTED if mounted or gke else Mode.FULL,
         socket_name=env.text("WORKLOAD_IDENTITY_SOCKET_FILE", paths.WORKLOAD_SOCKET_NAME),
         well_known=_gke_files() if gke else CertFiles.in_dir(paths.CERTS_DIR),
@@ -346,6 +355,18 @@ def _gke_files() -> CertFiles:
         key=f"{directory}/private_key.pem",
         root=f"{directory}/ca_certificates.pem",
     )
+
+
+def _cas(
+    env: Environment,
+    config: ProxyConfig,
+    faults: list[BadSetting],
+    policy: TlsPolicy | None,
+) -> tuple[CaOptions, ...]:
+    """Every CA in the order in which they are asked."""
+    first = _ca(env, config, faults)
+    found = (first, *_more_cas(env, faults)) if first else ()
+    return tuple(replace(each, policy=policy) for each in found)
 
 
 def _ca(env: Environment, config: ProxyConfig, faults: list[BadSetting]) -> CaOptions | None:

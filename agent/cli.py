@@ -175,6 +175,7 @@ def _world(flags: Flags) -> World:
     """Everything outside that settings depend on."""
     from agent.interfaces import usable_addresses
     from agent.settings import World
+    from wire.h2io.tls import can_choose_groups
 
     env = dict(os.environ)
     return World(
@@ -188,6 +189,7 @@ def _world(flags: Flags) -> World:
         uid=os.getuid(),
         exists=lambda path: os.path.exists(path) and not os.path.isdir(path),
         version=version.VERSION,
+        chooses_groups=can_choose_groups(),
     )
 
 

@@ -15,6 +15,7 @@ from agent.admin.options import AdminEndpointOptions
 from agent.branches import (
     admin_branch,
     admin_endpoint_branch,
+    compliance,
     process_branch,
     secrets_branch,
     status_branch,
@@ -35,6 +36,7 @@ from bootstrap.inputs import (
     bootstrap_inputs,
 )
 from mesh import paths, ports
+from mesh.compliance import TlsPolicy
 from mesh.errors import BadSetting, BadSettings
 from mesh.node import Node, NodeOptions, assemble, node_id, parse_downward
 from mesh.proxyconfig import ProxyConfig, merge
@@ -80,6 +82,8 @@ class World:
     exists: Callable[[str], bool] = lambda _: True
     """Whether a path is there and a regular file or socket."""
     version: str = "unknown"
+    chooses_groups: bool = False
+    """Whether TLS key exchange groups can be named here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,9 +270,17 @@ def _tree(
     flags = world.flags
     with_envoy = not env.flag("DISABLE_ENVOY", default=False)
     socket_file = env.text("WORKLOAD_IDENTITY_SOCKET_FILE", "socket")
+    policy = _policy(env, world, faults)
     status = status_branch(env, config, flags.kind, instance_ips, faults, with_envoy=with_envoy)
     xds = xds_branch(
-        env, config, node.id, world.exists, faults, uid=world.uid, with_envoy=with_envoy
+        env,
+        config,
+        node.id,
+        world.exists,
+        faults,
+        uid=world.uid,
+        with_envoy=with_envoy,
+        policy=policy,
     )
     return Settings(
         config=config,
@@ -282,7 +294,9 @@ def _tree(
             minimum_drain=env.duration("MINIMUM_DRAIN_DURATION", 5.0),
             exit_on_zero_connections=env.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", default=False),
         ),
-        secrets=secrets_branch(env, config, faults, uid=world.uid, with_envoy=with_envoy),
+        secrets=secrets_branch(
+            env, config, faults, uid=world.uid, with_envoy=with_envoy, policy=policy
+        ),
         xds=xds,
         bootstrap=bootstrap_inputs(
             node=node,
@@ -303,6 +317,16 @@ def _tree(
         bootstrap_file=config.custom_config_file,
         notes=(*config.warnings, *node.warnings),
     )
+
+
+def _policy(env: Environment, world: World, faults: list[BadSetting]) -> TlsPolicy | None:
+    policy = compliance(env)
+    if policy is not None and policy.needs_groups and not world.chooses_groups:
+        name, group = env.text("COMPLIANCE_POLICY"), policy.groups[0]
+        why = f"this Python cannot ask TLS for {group}, and nothing less is what the policy means"
+        hint = "use an image with Python 3.15 or later and OpenSSL 3.5 or later, or another policy"
+        faults.append(BadSetting("COMPLIANCE_POLICY", name, why, hint=hint))
+    return policy
 
 
 def _arguments(

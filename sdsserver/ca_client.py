@@ -160,6 +160,7 @@ class CaClient:
                 roots=_read(self._options.roots) if self._options.roots else None,
                 certificate=chain,
                 key=key,
+                policy=self._options.policy,
             )
         except (ValueError, MeshError) as error:
             raise SigningFailed(self._options.address, f"tls settings: {error}") from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mesh import paths
+from mesh.compliance import TlsPolicy
 from mesh.identity import Identity
 from mesh.ports import PROXY_UID
 
@@ -78,6 +79,8 @@ class CaOptions:
     """CA_ADDR, or discoveryAddress when that is empty; ``unix:/path`` works too."""
     tls: bool = True
     """False when the address ends in ``:15010`` (``plaintext_address``)."""
+    policy: TlsPolicy | None = None
+    """COMPLIANCE_POLICY: bounds of the connection."""
     roots: str | None = paths.CITADEL_ROOT
     """PEM file that the CA's certificate is checked with (``ca_roots`` chooses); None is the system pool."""
     server_name: str = ""

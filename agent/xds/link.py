@@ -92,7 +92,9 @@ class Upstream:
         roots = self._read(self._options.roots) if self._options.roots else None
         certificate, key = self._pair()
         try:
-            return client_context(roots=roots, certificate=certificate, key=key)
+            return client_context(
+                roots=roots, certificate=certificate, key=key, policy=self._options.policy
+            )
         except BadSetting as exc:
             raise UpstreamUnavailable(self._options.upstream, str(exc)) from None
 

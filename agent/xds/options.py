@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mesh import paths
+from mesh.compliance import TlsPolicy
 from wire.h2.limits import MIB
 
 
@@ -67,6 +68,8 @@ class XdsOptions:
     """PILOT_UDS_ALLOW as uids; None admits everybody (the default for this socket)."""
     proxy_config_updates: bool = False
     """PROXY_CONFIG_XDS_AGENT: subscribe to ProxyConfig (PCDS) for trust anchors."""
+    policy: TlsPolicy | None = None
+    """COMPLIANCE_POLICY: bounds of the connection to the control plane."""
     name_table: bool = False
     """Subscribe to the name table (NDS): local DNS runs."""
     store: StoreOptions = field(default_factory=StoreOptions)

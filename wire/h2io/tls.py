@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mesh.compliance import TlsPolicy
 from mesh.errors import BadSetting
 
 
@@ -21,11 +22,14 @@ def client_context(
     certificate: bytes | None = None,
     key: bytes | None = None,
     check_hostname: bool = True,
+    policy: TlsPolicy | None = None,
 ) -> ssl.SSLContext:
     """For connecting. ``roots`` in PEM; None trusts the system's. Raises ``BadSetting`` on bad PEM."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = check_hostname
     _common(context)
+    if policy is not None:
+        _restrict(context, policy)
     if roots is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
@@ -58,6 +62,24 @@ def _common(context: ssl.SSLContext) -> None:
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     # SPIFFE certificates carry no common name and their roots need not be self-signed
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def can_choose_groups() -> bool:
+    """Whether this Python can name key exchange groups, and not only one curve."""
+    return hasattr(ssl.SSLContext, "set_groups")
+
+
+def _restrict(context: ssl.SSLContext, policy: TlsPolicy) -> None:
+    context.minimum_version = ssl.TLSVersion[policy.minimum]
+    context.maximum_version = ssl.TLSVersion[policy.maximum]
+    if policy.ciphers:
+        context.set_ciphers(policy.ciphers)
+    if can_choose_groups():
+        context.set_groups(":".join(policy.groups))  # type: ignore[attr-defined]  # Python 3.15
+    elif policy.needs_groups:
+        raise BadSetting("COMPLIANCE_POLICY", policy.groups[0], "this Python cannot ask for it")
+    else:
+        context.set_ecdh_curve(policy.groups[0])
 
 
 def _load_roots(context: ssl.SSLContext, roots: bytes) -> None:
