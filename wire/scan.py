@@ -84,6 +84,19 @@ def peek_type(head: bytes | bytearray | memoryview, variant: Variant) -> TypeUrl
         at += length
 
 
+def peek_version(head: bytes) -> str:
+    """The version of a response from its first bytes, where it stands there; else empty."""
+    view = memoryview(head)
+    try:
+        number, kind, at = _tag(view, 0)
+        if (number, kind) != (1, _LENGTH_DELIMITED):
+            return ""
+        length, at = _varint(view, at)
+        return _text(view, at, at + length)
+    except (NeedMore, ValueError):
+        return ""
+
+
 def _type_of_any(view: memoryview, at: int) -> TypeUrl:
     number, kind, at = _tag(view, at)
     if (number, kind) != (1, _LENGTH_DELIMITED):

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from wire.h2.grpc import Code, Status
+from wire.scan import peek_version
 from wire.types import TypeUrl, short_name
+
+CONTROL_PLANE = "control plane"
+STORE = "store"
+HEAD = 128
+"""Bytes of a response's beginning that are remembered."""
 
 
 class Ending(StrEnum):
@@ -34,9 +40,22 @@ class PushCount:
     """Bytes of the last one."""
     at: float = 0.0
     """Wall clock of the last one, seconds."""
+    head: bytes = b""
+    """Its first bytes: the version stands there, and is read when somebody wants to see it."""
+    source: str = CONTROL_PLANE
+    """Where it came from."""
     acknowledged: int = 0
     refused: int = 0
     last_error: str = ""
+    refused_at: float = 0.0
+
+    def note(self, size: int, now: float, head: bytes, source: str) -> None:
+        """One more response."""
+        self.responses += 1
+        self.size = size
+        self.at = now
+        self.head = head
+        self.source = source
 
 
 @dataclass(slots=True)
@@ -56,12 +75,15 @@ class Counts:
     def push(self, type_url: TypeUrl) -> PushCount:
         return self.pushes.setdefault(type_url, PushCount())
 
-    def on_response(self, type_url: TypeUrl, size: int, now: float) -> None:
+    def on_response(self, type_url: TypeUrl, size: int, now: float, head: bytes = b"") -> None:
+        """The control plane sent one."""
         self.responses += 1
-        push = self.push(type_url)
-        push.responses += 1
-        push.size = size
-        push.at = now
+        self.push(type_url).note(size, now, head, CONTROL_PLANE)
+
+    def on_stored(self, type_url: TypeUrl, message: bytes, now: float) -> None:
+        """The store answered."""
+        self.from_store += 1
+        self.push(type_url).note(len(message), now, message[:HEAD], STORE)
 
     def render(self) -> str:
         """Prometheus text."""
@@ -95,9 +117,12 @@ class Counts:
                 "responses": push.responses,
                 "bytes": push.size,
                 "at": push.at,
+                "version": peek_version(push.head),
+                "source": push.source,
                 "acknowledged": push.acknowledged,
                 "refused": push.refused,
                 "lastError": push.last_error,
+                "refusedAt": push.refused_at,
             }
             for type_url, push in sorted(self.pushes.items())
         }

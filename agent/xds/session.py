@@ -18,7 +18,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 import mesh.log
-from agent.xds.counts import Counts, count
+from agent.xds.counts import CONTROL_PLANE, HEAD, STORE, Counts, count
 from agent.xds.kept import Accepted
 from agent.xds.link import Upstream
 from agent.xds.offline import Offline, can_serve
@@ -123,7 +123,7 @@ class Session:
                 status = exc.status if isinstance(exc, RpcError) else Status(Code.UNAVAILABLE, why)
                 raise RpcError(status) from None
             return False
-        self.source = "control plane"
+        self.source = CONTROL_PLANE
         log.info("connected to the control plane", address=self._upstream.address)
         self._up.attach(self._responses)
         for raw in list(self._early):
@@ -161,7 +161,7 @@ class Session:
             why = f"control plane {self._upstream.address} is unavailable and nothing is stored"
             raise RpcError(Status(Code.UNAVAILABLE, why))
         self._offline = Offline(self.relay.variant, shelf)
-        self.source = "store"
+        self.source = STORE
         log.warning(
             "serving stored configuration: no control plane",
             address=self._upstream.address,
@@ -188,8 +188,9 @@ class Session:
     def _answer_from_store(self, raw: bytes) -> None:
         if self._offline is None:
             return
+        type_url = parse_request(raw, self.relay.variant).type_url
         for response in self._offline.on_request(raw):
-            self._counts.from_store += 1
+            self._counts.on_stored(type_url, response, self._clock.now())
             self._call.send_nowait(response)
 
     # ---- called by the sinks ----
@@ -246,8 +247,8 @@ class Session:
         fault = handler(self.relay.bodies(message)) if handler else None
         self._obey(self.relay.on_local(message, fault))
 
-    def on_pushed(self, type_url: TypeUrl, size: int) -> None:
-        self._counts.on_response(type_url, size, self._clock.now())
+    def on_pushed(self, type_url: TypeUrl, size: int, head: bytes) -> None:
+        self._counts.on_response(type_url, size, self._clock.now(), head)
 
     def down_begin(self, length: int) -> None:
         self._call.begin(length)
@@ -282,6 +283,7 @@ class Session:
         push = self._counts.push(command.type_url)
         push.refused += 1
         push.last_error = command.why
+        push.refused_at = self._clock.now()
         log.warning("Envoy refused a push", type=short_name(command.type_url), reason=command.why)
 
 
@@ -326,6 +328,8 @@ class _Responses:
         self._session = session
         self._route: Route | None = None
         self._head = b""
+        self._beginning = b""
+        """For people: the version is read from it when they ask."""
         self._type = TypeUrl("")
         self._copy: bytearray | mmap.mmap | None = None
 
@@ -359,6 +363,7 @@ class _Responses:
             return False
         route, self._type = found
         self._route = route
+        self._beginning = bytes(head[:HEAD])
         held, self._head = self._head, b""
         if route is Route.LOCAL or (route is Route.KEEP and length <= KEEP_LIMIT):
             self._copy = _room(length)
@@ -372,7 +377,7 @@ class _Responses:
 
     def _finish(self, length: int) -> None:
         self.inside_message = False
-        self._session.on_pushed(self._type, length)
+        self._session.on_pushed(self._type, length, self._beginning)
         copy, self._copy = self._copy, None
         if self._route is Route.DROP:
             log.error("response not for Envoy", type=self._type, bytes=length)

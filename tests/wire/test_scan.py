@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wire.proto.discovery_pb2 import DeltaDiscoveryResponse, DiscoveryResponse, Resource
-from wire.scan import NeedMore, Variant, any_type, carries_nonce, entries, envelope, peek_type
+from wire.scan import (
+    NeedMore,
+    Variant,
+    any_type,
+    carries_nonce,
+    entries,
+    envelope,
+    peek_type,
+    peek_version,
+)
 
 names = st.text(max_size=20).filter(
     lambda text: not any(0xD800 <= ord(char) < 0xE000 for char in text)
@@ -41,6 +50,7 @@ def test_sotw_agrees_with_protobuf(
     message.resources.extend(named(name, filling) for name, _, filling in given_resources)
     raw = message.SerializeToString()
     assert peek_type(raw, Variant.SOTW) == TYPE
+    assert peek_version(raw) == version
     assert envelope(raw, Variant.SOTW) == (TYPE, version, nonce, ())
     found = list(entries(raw, Variant.SOTW))
     assert [(one.name, one.version) for one in found] == [
@@ -109,3 +119,8 @@ def test_truncated_message_is_refused() -> None:
     raw = DiscoveryResponse(type_url=TYPE, nonce="n").SerializeToString()
     with pytest.raises(ValueError, match=r"beyond its message|inside a field"):
         envelope(raw[:-1], Variant.SOTW)
+
+
+@pytest.mark.parametrize("head", [b"", b"\x0a", b"\x0a\x05abc", b"\x12\x01a", b"\x08\x01"])
+def test_a_version_that_does_not_stand_there_is_none(head: bytes) -> None:
+    assert peek_version(head) == ""

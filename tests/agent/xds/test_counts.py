@@ -16,7 +16,7 @@ def test_nothing_used_nothing_shown() -> None:
 
 def test_text() -> None:
     counts = Counts(requests=2, failures=1, largest_request=99)
-    counts.on_response(types.CLUSTER, 10, 1.0)
+    counts.on_response(types.CLUSTER, 10, 1.0, b"\x0a\x02v7")
     count(counts.upstream_ends, Status(Code.INTERNAL, "x"))
     assert counts.render() == (
         "# TYPE istio_agent_xds_proxy_requests counter\nistio_agent_xds_proxy_requests 2\n"
@@ -30,10 +30,22 @@ def test_text() -> None:
         "responses": 1,
         "bytes": 10,
         "at": 1.0,
+        "version": "v7",
+        "source": "control plane",
         "acknowledged": 0,
         "refused": 0,
         "lastError": "",
+        "refusedAt": 0.0,
     }
+
+
+def test_what_the_store_answers_is_told_apart() -> None:
+    counts = Counts()
+    counts.on_stored(types.CLUSTER, b"\x0a\x02v6" + bytes(500), 2.0)
+    told = counts.status()["CDS"]
+    assert (told["source"], told["version"], told["bytes"]) == ("store", "v6", 504)
+    assert "istio_agent_xds_proxy_responses" not in counts.render()
+    assert "pilothouse_xds_store_responses_total 1" in counts.render()
 
 
 @pytest.mark.parametrize(
