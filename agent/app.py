@@ -17,8 +17,10 @@ from typing import Any, NoReturn
 
 import mesh.log
 from agent import version
+from agent.admin import capture
 from agent.admin.resources import usage
 from agent.admin.server import AdminServer
+from agent.admin.timeline import last_nack
 from agent.envoy.admin import EnvoyAdmin
 from agent.envoy.command import command_line
 from agent.envoy.process import EnvoyProcess
@@ -26,6 +28,7 @@ from agent.envoy.supervisor import Supervisor
 from agent.lifecycle import Lifecycle
 from agent.readiness import Readiness
 from agent.settings import Settings
+from agent.status.capture import Captured, CaptureProbe
 from agent.status.health import Health
 from agent.status.notify import Notifier
 from agent.status.own import OwnMetrics
@@ -37,6 +40,7 @@ from bootstrap.inputs import BootstrapInputs
 from bootstrap.launch import write_bootstrap
 from mesh.clock import Clock
 from mesh.errors import ExitCode
+from mesh.node import parse_node_id
 from mesh.tasks import Part, run_parts
 from sdsserver import SdsPart, build_sds, settle
 from sdsserver.options import Mode
@@ -84,6 +88,8 @@ class Agent:
             on_live=self._on_live,
         )
         self._workload = self._workload_health()
+        self._status = self._status_server()
+        self._captured = Captured(self._capture_probe(), clock)
         self._code = ExitCode.OK
 
     @classmethod
@@ -106,7 +112,7 @@ class Agent:
 
     async def _parts(self, stop: asyncio.Event) -> dict[str, Part]:
         parts: dict[str, Part] = {}
-        status, admin = self._status_server(), self._admin_server()
+        status, admin = self._status, self._admin_server()
         if self._settings.status.port and await status.bind():
             parts["status"] = status.run()
         if await admin.bind():
@@ -128,7 +134,7 @@ class Agent:
     def _status_server(self) -> StatusServer:
         scrape = self._settings.status.scrape
         merge = Merge(scrape, self._own, self._metrics)
-        return StatusServer(self._settings.status, self._health, merge, self)
+        return StatusServer(self._settings.status, self._health, merge, self, self._clock)
 
     def _workload_health(self) -> WorkloadHealth | None:
         options = self._settings.status
@@ -141,6 +147,13 @@ class Agent:
             self._xds.report_health,
             first=first,
             clock=self._clock,
+        )
+
+    def _capture_probe(self) -> CaptureProbe:
+        node, wanted = self._settings.node, self._settings.with_envoy
+        return CaptureProbe(
+            wanted=wanted and capture.mode_of(node.metadata) != capture.NONE,
+            address=parse_node_id(node.id).address,
         )
 
     def _notifier(self) -> Notifier:
@@ -213,6 +226,7 @@ class Agent:
         return {
             **self.status(),
             "envoy": {"pid": envoy, **await self._health.envoy_facts()},
+            "capture": await self._captured.status(),
             "resources": {"agent": usage(os.getpid()), "envoy": usage(envoy)},
         }
 
@@ -224,6 +238,20 @@ class Agent:
         """Rows of name, value and source."""
         return [row._asdict() for row in self._settings.effective]
 
+    def capture(self) -> Mapping[str, object]:
+        """The capture rules that this pod should have."""
+        node = self._settings.node
+        return capture.told(
+            node.metadata,
+            node.annotations,
+            status_port=self._settings.status.port,
+            addresses=self._settings.bootstrap.instance_ips,
+        )
+
+    def name_table(self) -> str | None:
+        """No local DNS, no table."""
+        return None
+
     def metrics(self) -> str:
         """Our own, as Prometheus text."""
         return self._metrics()
@@ -234,7 +262,7 @@ class Agent:
         return {
             "version": version.FULL,
             "dns": {"enabled": self._settings.xds.name_table},
-            "probes": {p: str(each.action) for p, each in self._settings.status.probers.items()},
+            "probes": self._status.probes(),
             "workloadHealth": workload,
             "node": self._settings.node.id,
             "cluster": self._settings.node.cluster,
@@ -244,6 +272,7 @@ class Agent:
             "envoy": {"pid": self.supervisor.process.pid},
             "secrets": self._sds.status(),
             "xds": self._xds.status(),
+            "lastNack": last_nack(self._xds.push_counts()),
         }
 
 

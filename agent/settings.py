@@ -312,7 +312,7 @@ def _tree(
             proxyless=not with_envoy,
             platform=_platform(env),
         ),
-        status=status,
+        status=replace(status, profiling=flags.profiling),
         admin_endpoint=admin_endpoint_branch(env, config, faults),
         bootstrap_file=config.custom_config_file,
         notes=(*config.warnings, *node.warnings),

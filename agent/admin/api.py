@@ -28,6 +28,7 @@ PAGES = (
     Page("GET", f"{PREFIX}/settings", "effective settings and where each value comes from"),
     Page("GET", f"{PREFIX}/nacks", "what Envoy refused of the control plane's pushes"),
     Page("GET", f"{PREFIX}/pushes", "the latest pushes, newest last"),
+    Page("GET", f"{PREFIX}/capture", "capture rules that this pod should have, with reasons"),
     Page("GET", f"{PREFIX}/metrics", "the agent's own metrics", "text/plain"),
     Page("GET", f"{PREFIX}/events", "status as server-sent events", "text/event-stream"),
     Page("GET", f"{PREFIX}/logs/levels", "log levels by scope"),

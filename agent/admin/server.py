@@ -56,6 +56,9 @@ class Facts(Protocol):
     def settings(self) -> Sequence[Mapping[str, object]]:
         """Rows of name, value and source."""
 
+    def capture(self) -> Mapping[str, object]:
+        """The capture rules that the pod should have, with their reasons."""
+
     def metrics(self) -> str:
         """Prometheus text."""
 
@@ -83,6 +86,7 @@ class AdminServer:
             ("GET", f"{api.PREFIX}/settings"): self._settings,
             ("GET", f"{api.PREFIX}/nacks"): self._nacks,
             ("GET", f"{api.PREFIX}/pushes"): self._pushes,
+            ("GET", f"{api.PREFIX}/capture"): self._capture,
             ("GET", f"{api.PREFIX}/metrics"): self._metrics,
             ("GET", f"{api.PREFIX}/events"): self._events,
             ("GET", f"{api.PREFIX}/logs/levels"): self._levels,
@@ -173,6 +177,9 @@ class AdminServer:
 
     async def _pushes(self, _: Request) -> Reply:
         return _said({"pushes": self._timeline.entries()})
+
+    async def _capture(self, _: Request) -> Reply:
+        return _said(self._facts.capture())
 
     async def _metrics(self, _: Request) -> Reply:
         return Reply(

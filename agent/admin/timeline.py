@@ -30,9 +30,8 @@ class Timeline:
                 continue
             self._before[name] = counts
             grown = {key: counts[key] - before[key] for key in _COUNTS}
-            pushed = (
-                {"bytes": push.get("bytes"), "at": push.get("at")} if grown["responses"] else {}
-            )
+            facts = ("bytes", "at", "version", "source")
+            pushed = {key: push.get(key) for key in facts} if grown["responses"] else {}
             refusal = {"error": push.get("lastError", "")} if grown["refused"] else {}
             self._entries.append(
                 {"type": name, "seen": round(now, 3), **grown, **pushed, **refusal}
@@ -46,7 +45,17 @@ class Timeline:
 def nacks(types: Mapping[str, Mapping[str, Any]]) -> list[dict[str, object]]:
     """Types of which Envoy refused something, with the last reason."""
     return [
-        {"type": name, "refused": push["refused"], "error": push.get("lastError", "")}
+        {
+            "type": name,
+            "refused": push["refused"],
+            "error": push.get("lastError", ""),
+            "at": push.get("refusedAt", 0.0),
+        }
         for name, push in types.items()
         if push.get("refused")
     ]
+
+
+def last_nack(types: Mapping[str, Mapping[str, Any]]) -> dict[str, object] | None:
+    """The latest of them; None where Envoy took everything."""
+    return max(nacks(types), key=lambda each: float(str(each["at"])), default=None)

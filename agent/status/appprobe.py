@@ -15,8 +15,17 @@ from agent import http1
 from agent.http1 import RequestFailed
 from agent.httpd import Reply, Request
 from agent.status.options import CallOptions
-from agent.status.probers import PREFIXES, Exec, GrpcCheck, HttpGet, Prober, TcpSocket
+from agent.status.probers import (
+    PREFIXES,
+    Exec,
+    GrpcCheck,
+    HttpGet,
+    Prober,
+    TcpSocket,
+    described,
+)
 from agent.status.probing import Probing
+from mesh.clock import Clock
 from mesh.errors import BadSetting
 
 log = mesh.log.get("healthcheck")
@@ -32,11 +41,18 @@ class AppProbes:
     """Answers for the application, path by path."""
 
     def __init__(
-        self, probers: Mapping[str, Prober], options: CallOptions, *, status_port: int
+        self,
+        probers: Mapping[str, Prober],
+        options: CallOptions,
+        *,
+        status_port: int,
+        clock: Clock,
     ) -> None:
         self._probers = probers
         self._status_port = status_port
         self._probing = Probing(options)
+        self._clock = clock
+        self._last: dict[str, tuple[int, float]] = {}
 
     def serves(self, path: str) -> bool:
         """Whether the path is one of ours, known or not."""
@@ -49,6 +65,22 @@ class AppProbes:
             log.error("app prober is not configured", path=request.path)
             why = f"app prober config does not exists for {request.path}"
             return Reply(400, why.encode())
+        reply = await self._ask(request, prober)
+        self._last[request.path] = (reply.status, self._clock.now())
+        return reply
+
+    def status(self) -> dict[str, dict[str, object]]:
+        """What each path asks, and the last answer: its status and when; for people."""
+        return {
+            path: {
+                "asks": described(prober.action),
+                "status": self._last.get(path, (None, None))[0],
+                "at": self._last.get(path, (None, None))[1],
+            }
+            for path, prober in self._probers.items()
+        }
+
+    async def _ask(self, request: Request, prober: Prober) -> Reply:
         match prober.action:
             case HttpGet():
                 return await self._http(request, prober.action, prober.timeout)

@@ -31,6 +31,8 @@ class StatusOptions:
     """ProxyConfig statusPort; 0: no server."""
     host: str = ""
     """Empty is every address of the machine."""
+    profiling: bool = True
+    """--profiling: pages under /debug/pprof/ for this machine."""
     probe_envoy: bool = True
     """False with DISABLE_ENVOY."""
     grpc_bootstrap: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 from mesh.errors import BadSetting
 
@@ -52,6 +52,22 @@ class Exec(NamedTuple):
 
 
 Action = HttpGet | TcpSocket | GrpcCheck | Exec
+
+
+def described(action: Action) -> str:
+    """In words; without headers, which may hold credentials."""
+    match action:
+        case HttpGet():
+            scheme = "https" if action.https else "http"
+            return f"GET {scheme}://{action.host}:{action.port}/{action.path.removeprefix('/')}"
+        case TcpSocket():
+            return f"TCP {action.host}:{action.port}"
+        case GrpcCheck():
+            return f"gRPC :{action.port} {action.service}".strip()
+        case Exec():
+            return f"command {action.command[0] if action.command else ''}".strip()
+        case _:
+            assert_never(action)
 
 
 class Prober(NamedTuple):

@@ -17,12 +17,17 @@ from agent.status.appprobe import AppProbes
 from agent.status.encoding import encoded
 from agent.status.health import Health
 from agent.status.options import StatusOptions
+from agent.status.profiling import PREFIX as PROFILING
+from agent.status.profiling import Profiling
 from agent.status.scrape import Merge
+from mesh import redact
+from mesh.clock import Clock
 
 log = mesh.log.get()
 
 _LOCAL_ONLY = Reply(403, b"Only requests from localhost are allowed")
 _NOT_ALLOWED = Reply(405, b"Method Not Allowed")
+_NO_PAGE = Reply(404, b"404 page not found\n")
 _OK = Reply(200, b"OK")
 
 
@@ -41,16 +46,24 @@ class Life(Protocol):
     async def detail(self) -> Mapping[str, object]:
         """Everything that readiness depends on, for people on this machine."""
 
+    def name_table(self) -> str | None:
+        """What local DNS answers from, as proto JSON; None where it has no table."""
+
 
 class StatusServer:
     """``bind``, then ``run`` until cancelled."""
 
-    def __init__(self, options: StatusOptions, health: Health, merge: Merge, life: Life) -> None:
+    def __init__(
+        self, options: StatusOptions, health: Health, merge: Merge, life: Life, clock: Clock
+    ) -> None:
         self._options = options
         self._health = health
         self._merge = merge
         self._life = life
-        self._probes = AppProbes(options.probers, options.app, status_port=options.port)
+        self._profiling = Profiling() if options.profiling else None
+        self._probes = AppProbes(
+            options.probers, options.app, status_port=options.port, clock=clock
+        )
         self._server = HttpServer(self.answer)
         self._pages: dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "/healthz/ready": self._ready,
@@ -80,21 +93,27 @@ class StatusServer:
     def close(self) -> None:
         self._server.close()
 
+    def probes(self) -> Mapping[str, object]:
+        """The application's probes and their last answers, for people."""
+        return self._probes.status()
+
     async def answer(self, request: Request) -> Reply:
         """The page that was asked for."""
         if self._probes.serves(request.path):
             return await self._probes.answer(request)
+        if self._profiling is not None and request.path.startswith(PROFILING):
+            reply = await self._profiling.answer(request) if request.loopback else _LOCAL_ONLY
+            return reply or _NO_PAGE
         page = self._pages.get(request.path)
-        if page is None:
-            return Reply(404, b"404 page not found\n")
-        return encoded(request, await page(request))
+        return encoded(request, await page(request)) if page else _NO_PAGE
 
     async def _ready(self, request: Request) -> Reply:
         """Nothing but the status, as the peer; with ``?verbose`` the reasons, to this machine."""
         status = 503 if await self._health.check() else 200
         if not request.loopback or not _asks_for_detail(request.query):
             return Reply(status)
-        text = json.dumps(await self._life.detail(), indent=2, default=str)
+        detail = redact.document(await self._life.detail())
+        text = json.dumps(detail, indent=2, default=str)
         return Reply(status, f"{text}\n".encode(), "application/json")
 
     async def _live(self, _: Request) -> Reply:
@@ -127,7 +146,9 @@ class StatusServer:
     async def _name_table(self, request: Request) -> Reply:
         if not request.loopback:
             return _LOCAL_ONLY
-        return Reply(404, b"{}", "application/json")
+        table = self._life.name_table()
+        status, text = (404, "{}") if table is None else (200, table)
+        return Reply(status, text.encode(), "application/json")
 
 
 def _asks_for_detail(query: str) -> bool:

@@ -122,6 +122,16 @@ class Database:
             raise StoreUnusable(str(error)) from None
         return shelf
 
+    def newest(self) -> float | None:
+        """When the latest of what is here was acknowledged, wall-clock seconds; None: nothing is here."""
+        try:
+            (found,) = self._connection.execute(
+                "SELECT max(acknowledged) FROM kind JOIN resource USING (type)"
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise StoreUnusable(str(error)) from None
+        return None if found is None else float(found)
+
     def write(self, changes: Mapping[TypeUrl, Change], now: float) -> None:
         """All of it or, where this raises, none."""
         try:

@@ -142,8 +142,14 @@ class XdsProxy:
                 "resourcesWritten": self._store.written,
                 "resourcesWithheld": self._store.withheld,
                 "lastWrite": self._store.last_write,
+                "ageSeconds": self._store_age(self._store),
             }
         return status
+
+    def _store_age(self, store: Store) -> float | None:
+        """How old the newest of what is stored is; None: nothing is."""
+        written = store.last_write
+        return None if written is None else round(max(0.0, self._clock.now() - written), 1)
 
     def push_counts(self) -> Mapping[str, Mapping[str, object]]:
         """Pushes by type, for the admin endpoint."""

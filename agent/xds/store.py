@@ -48,6 +48,7 @@ class Store:
         self.withheld = 0
         """Resources kept out because they carry key material."""
         self.last_write: float | None = None
+        """Wall clock of the latest acknowledgement that is written, by this process or one before."""
 
     def accept(self, accepted: Accepted) -> None:
         """Envoy acknowledged a response: it will be written."""
@@ -113,6 +114,7 @@ class Store:
                 )
         if self._database is None:
             self._database = Database.in_memory(owner)
+        self.last_write = self._database.newest()
 
     def _read(self) -> Shelf:
         if self._database is None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.admin.capture import told
 from agent.admin.options import AdminEndpointOptions
 from agent.admin.server import AdminServer
 from mesh.clock import SystemClock
@@ -31,7 +32,11 @@ class Given:
             "secrets": {"identity": "spiffe://a/ns/b/sa/c", "expires": 99, "last_error": ""},
             "xds": {"source": "control plane", "upstream": "istiod:15012", "types": {"CDS": PUSH}},
             "resources": {"agent": {"residentBytes": 30_000_000}},
-            "probes": {},
+            "probes": {
+                "/app-health/app/readyz": {"asks": "GET http://:80/", "status": 200, "at": 5.0}
+            },
+            "capture": {"verdict": "captured", "why": "", "at": 5.0},
+            "dns": {"enabled": False},
         }
         self.rows: list[Mapping[str, object]] = [
             {"name": "POD_NAME", "value": "web", "source": "environment"},
@@ -48,6 +53,9 @@ class Given:
 
     def settings(self) -> Sequence[Mapping[str, object]]:
         return self.rows
+
+    def capture(self) -> Mapping[str, object]:
+        return told({}, {}, status_port=15020, addresses=["10.0.0.1"])
 
     def metrics(self) -> str:
         return "# TYPE istio_agent_x counter\nistio_agent_x 1\n"

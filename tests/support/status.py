@@ -11,6 +11,7 @@ from agent.status.options import StatusOptions
 from agent.status.own import OwnMetrics
 from agent.status.scrape import Merge
 from agent.status.server import StatusServer
+from mesh.clock import SystemClock
 
 
 class Life:
@@ -20,6 +21,8 @@ class Life:
         self.quits = 0
         self.drains = 0
         self.is_started = False
+        self.table: str | None = None
+        self.details: dict[str, object] = {"ready": {"fault": "a reason"}}
 
     def quit(self) -> None:
         self.quits += 1
@@ -31,7 +34,10 @@ class Life:
         return self.is_started
 
     async def detail(self) -> dict[str, object]:
-        return {"ready": {"fault": "a reason"}}
+        return self.details
+
+    def name_table(self) -> str | None:
+        return self.table
 
 
 class Rig:
@@ -42,7 +48,7 @@ class Rig:
         self.own = OwnMetrics()
         self.health = health or Health(None)
         self.merge = Merge(options.scrape, self.own, self.own.render)
-        self.server = StatusServer(options, self.health, self.merge, self.life)
+        self.server = StatusServer(options, self.health, self.merge, self.life, SystemClock())
         self.port = 0
 
 

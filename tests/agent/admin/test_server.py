@@ -62,7 +62,7 @@ async def test_facts_and_secrets(short_tmp: Path) -> None:
         settings = json.loads((await unix(given, "/api/v1/settings")).text)["settings"]
         assert settings[0] == {"name": "POD_NAME", "value": "web", "source": "environment"}
         nacks = json.loads((await unix(given, "/api/v1/nacks")).text)["nacks"]
-        assert nacks == [{"type": "CDS", "refused": 1, "error": "bad"}]
+        assert nacks == [{"type": "CDS", "refused": 1, "error": "bad", "at": 0.0}]
         old_path = json.loads((await unix(given, "/status")).text)
         assert old_path["node"] == given.facts.status["node"]
 

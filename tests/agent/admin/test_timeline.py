@@ -3,12 +3,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.admin.timeline import KEPT, Timeline, nacks
+from agent.admin.timeline import KEPT, Timeline, last_nack, nacks
 
 
 def push(responses: int, acknowledged: int, refused: int = 0, **more: Any) -> dict[str, Any]:
     counts = {"responses": responses, "acknowledged": acknowledged, "refused": refused}
-    return {**counts, "bytes": 9, "at": 1.0, **more}
+    return {**counts, "bytes": 9, "at": 1.0, "version": "v1", "source": "store", **more}
 
 
 def test_changes_are_entries() -> None:
@@ -25,6 +25,8 @@ def test_changes_are_entries() -> None:
         "refused": 0,
         "bytes": 9,
         "at": 1.0,
+        "version": "v1",
+        "source": "store",
     }
     assert second == {"type": "CDS", "seen": 3.0, "responses": 0, "acknowledged": 1, "refused": 0}
     assert (third["type"], third["responses"], third["error"]) == ("LDS", 2, "bad")
@@ -39,5 +41,8 @@ def test_only_the_latest_are_kept() -> None:
 
 
 def test_refusals() -> None:
-    types = {"CDS": push(1, 1), "LDS": push(2, 1, 1, lastError="bad")}
-    assert nacks(types) == [{"type": "LDS", "refused": 1, "error": "bad"}]
+    types = {"CDS": push(1, 1), "LDS": push(2, 1, 1, lastError="bad", refusedAt=7.0)}
+    assert last_nack({"CDS": push(1, 1)}) is None
+    assert nacks(types) == [{"type": "LDS", "refused": 1, "error": "bad", "at": 7.0}]
+    types["RDS"] = push(1, 0, 1, lastError="worse", refusedAt=9.0)
+    assert (last_nack(types) or {})["error"] == "worse"

@@ -8,6 +8,7 @@ from agent.status.appprobe import BODY_LIMIT, AppProbes
 from agent.status.options import CallOptions
 from agent.status.probers import HttpGet, Prober, TcpSocket
 from tests.support.apps import http_app
+from tests.support.clock import FakeClock
 
 PATH = "/app-health/web/livez"
 
@@ -17,7 +18,9 @@ def asked(*headers: tuple[str, str], path: str = PATH) -> Request:
 
 
 def probes(prober: Prober) -> AppProbes:
-    return AppProbes({PATH: prober}, CallOptions(host="127.0.0.1"), status_port=15020)
+    return AppProbes(
+        {PATH: prober}, CallOptions(host="127.0.0.1"), status_port=15020, clock=FakeClock()
+    )
 
 
 async def test_a_path_that_nobody_configured() -> None:

@@ -6,14 +6,23 @@ import json
 import socket
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent import http1
 from agent.httpd import Reply, Request
 from agent.status.health import Health
 from agent.status.options import StatusOptions
+from agent.status.prometheus import ScrapeOptions
+from mesh.clock import SystemClock
 from tests.support.status import Rig, status_server
 
 LOCAL, REMOTE = "127.0.0.1", "10.0.0.7"
+
+
+def body(reply: Reply) -> bytes:
+    assert isinstance(reply.body, bytes)
+    return reply.body
 
 
 async def page(rig: Rig, path: str, *, method: str = "GET", peer: str = LOCAL) -> Reply:
@@ -69,6 +78,14 @@ async def test_ready_with_its_reasons_for_this_machine_only() -> None:
         assert (await page(rig, "/healthz/live", peer=REMOTE)).status == 200
 
 
+async def test_reasons_hold_no_secrets() -> None:
+    async with status_server() as rig:
+        rig.life.details = {"secrets": {"last_error": "sent Bearer canary"}, "token": "canary"}
+        reply = await rig.server.answer(Request("GET", "/healthz/ready", "verbose", (), LOCAL))
+        assert json.loads(body(reply))["secrets"]["last_error"].startswith("sent Bearer ")
+        assert b"canary" not in body(reply)
+
+
 async def test_startup() -> None:
     async with status_server() as rig:
         assert (await page(rig, "/healthz/startup")).status == 503
@@ -81,6 +98,45 @@ async def test_the_name_table() -> None:
         assert (await page(rig, "/debug/ndsz", peer=REMOTE)).status == 403
         reply = await page(rig, "/debug/ndsz")
         assert (reply.status, reply.body, reply.content_type) == (404, b"{}", "application/json")
+        rig.life.table = '{"table":{}}'
+        reply = await page(rig, "/debug/ndsz")
+        assert (reply.status, reply.body) == (200, b'{"table":{}}')
+
+
+async def test_profiling_is_for_this_machine_and_by_the_switch() -> None:
+    async with status_server() as rig:
+        assert b"goroutine" in body(await page(rig, "/debug/pprof/"))
+        assert (await page(rig, "/debug/pprof/", peer=REMOTE)).status == 403
+        for path in ("trace", "symbol", "heap"):
+            assert (await page(rig, f"/debug/pprof/{path}")).status == 404
+    async with status_server(StatusOptions(profiling=False)) as rig:
+        assert (await page(rig, "/debug/pprof/")).status == 404
+        assert (await page(rig, "/debug/pprof/", peer=REMOTE)).status == 404
+
+
+PATHS = [
+    *("/quitquitquit", "/drain", "/debug/ndsz", "/debug/pprof/", "/debug/pprof/profile"),
+    *("/healthz/ready", "/healthz/live", "/healthz/startup", "/metrics", "/stats/prometheus"),
+    *("/", "/app-health/a/livez", "/app-lifecycle/a/prestopz"),
+]
+
+
+@given(
+    path=st.sampled_from(PATHS),
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]),
+    peer=st.ip_addresses().filter(lambda address: not address.is_loopback).map(str),
+    query=st.sampled_from(["", "verbose", "seconds=1"]),
+    claimed=st.sampled_from(["x-forwarded-for", "host", "x-envoy-internal", "forwarded"]),
+)
+async def test_nobody_from_elsewhere_changes_anything(
+    path: str, method: str, peer: str, query: str, claimed: str
+) -> None:
+    rig = Rig(StatusOptions(scrape=ScrapeOptions(envoy_port=0)))
+    headers = ((claimed, "127.0.0.1"),)
+    reply = await rig.server.answer(Request(method, path, query, headers, peer))
+    await asyncio.sleep(0)
+    assert (rig.life.quits, rig.life.drains) == (0, 0)
+    assert reply.content_type != "application/json"
 
 
 async def test_unknown_pages() -> None:
@@ -97,5 +153,6 @@ async def test_a_port_that_is_taken_is_lived_with() -> None:
                 rig.health,
                 rig.merge,
                 rig.life,
+                SystemClock(),
             )
             assert await other.bind() == 0

@@ -113,3 +113,15 @@ def test_rows_are_readable_by_any_sqlite(tmp_path: Path) -> None:
             (types.CLUSTER, "a")
         ]
     database.close()
+
+
+def test_the_age_of_what_is_here(tmp_path: Path) -> None:
+    empty = Database.in_memory(OWNER)
+    assert empty.newest() is None
+    empty.close()
+    written(tmp_path, "a", now=100.0)
+    written(tmp_path, "b", now=90.0)
+    for owner, newest in ((OWNER, 90.0), (("m", "td"), None)):
+        database = Database.in_directory(str(tmp_path), owner)
+        assert database.newest() == newest
+        database.close()
