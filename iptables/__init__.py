@@ -6,6 +6,8 @@ The room imports ``mesh`` and the standard library, nothing else: it is an init 
 
     flags + env -> config P -> plan P (rules with their reason) -> observed P (compare) -> render P -> backend -> probe
 
-Pure: config, flags, rules, plan, render, observed, explain, nft*. Only ``backend`` starts processes, only ``host``
-reads the machine, only ``probe`` opens sockets. Answers to spec/agent.md section 10.
+There are two kinds of rules: iptables' (rules, plan, observed, render; ``apply`` orders the steps) and nft's, for
+``--native-nftables`` (nft_rules, nft_plan, nft_observed, nft_render; ``nft``). ``explain`` reads both into the steps of
+one walk. Pure: all but apply, nft and what follows. Only ``backend`` starts processes, only ``host`` reads the machine,
+only ``netlink`` talks to the kernel, only ``probe`` opens TCP sockets. Answers to spec/agent.md section 10.
 """

@@ -31,20 +31,6 @@ _SET_MARK = ("-t", "filter", "-N", UNFINISHED)
 _CLEAR_MARK = ("-t", "filter", "-X", UNFINISHED)
 
 
-def program(runner: Runner, config: CaptureConfig, run: RunOptions) -> None:
-    """One run: look, clean if asked or needed, apply if anything differs, set routes. CaptureFailed undoes it all."""
-    capture = Capture(runner, config, run)
-    try:
-        capture.program()
-    finally:
-        capture.show()
-
-
-def undo(runner: Runner, config: CaptureConfig, run: RunOptions) -> None:
-    """Take out what ``program`` set."""
-    Capture(runner, config, run).undo()
-
-
 class Capture:
     """The tools of both families with what is planned for them."""
 
@@ -59,6 +45,16 @@ class Capture:
         self._guarded = False
 
     def program(self) -> None:
+        """One run: look, clean if asked or needed, apply if anything differs, set routes.
+
+        CaptureFailed undoes it all.
+        """
+        try:
+            self._program()
+        finally:
+            self._show()
+
+    def _program(self) -> None:
         found = {tool.family: observed.parse(tool.save()) for tool in self._tools}
         if any(map(observed.killed, found.values())):
             log.warning("an earlier run was ended half way; its rules are removed first")
@@ -109,7 +105,7 @@ class Capture:
 
     undo = clean
 
-    def show(self) -> None:
+    def _show(self) -> None:
         """The ruleset at the end, for the log."""
         for tool in self._planned:
             saved = tool.save()

@@ -7,11 +7,20 @@ for a restore its input's lines. Source: spec/agent.md 10.5, 10.6.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
-from iptables.binaries import Binary, binary_order, explain_failure, has_rules, hint, identify
+from iptables.binaries import (
+    Binary,
+    binary_order,
+    explain_failure,
+    has_rules,
+    hint,
+    identify,
+    nft_complaint,
+)
 from iptables.rules import Family
 from mesh import log as logs
 from mesh.errors import CaptureFailed
@@ -61,16 +70,17 @@ class Machine:
         import subprocess  # costs 4 ms, and a dry run needs none of it
 
         try:
-            done = subprocess.run(
-                [program, *args],
-                input=stdin,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                timeout=TIMEOUT,
-                env=self._environment,
-            )
+            with _whole(stdin or "") as handle:
+                done = subprocess.run(
+                    [program, *args],
+                    stdin=handle,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    check=False,
+                    timeout=TIMEOUT,
+                    env=self._environment,
+                )
         except FileNotFoundError:
             return Result(MISSING, errors=f"{program}: not found")
         except PermissionError as error:
@@ -78,6 +88,14 @@ class Machine:
         except subprocess.TimeoutExpired:
             return Result(MISSING, errors=f"{program}: no answer within {TIMEOUT:.0f} s")
         return Result(done.returncode, done.stdout, done.stderr)
+
+
+def _whole(text: str) -> BinaryIO:
+    """Input that is complete before the tool starts: from a pipe it would take a part for all if we are killed."""
+    handle = open(os.memfd_create("rules"), "w+b")  # noqa: SIM115  the caller closes it
+    handle.write(text.encode())
+    handle.seek(0)
+    return handle
 
 
 class Paper:
@@ -193,3 +211,31 @@ class Tool:
     def try_command(self, words: Sequence[str]) -> bool:
         """Whether it succeeded; failing is a normal answer."""
         return self._runner.run(self.binary.name, *self.binary.lock, *words).ok
+
+
+class Nft:
+    """The nft program: listings and transactions."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def chains(self) -> str:
+        """All tables with their chains; empty where nft cannot say."""
+        result = self._runner.run("nft", "list", "chains")
+        if result.code == MISSING:
+            raise CaptureFailed(
+                result.errors, hint="install nftables, or leave out --native-nftables"
+            )
+        if not result.ok:
+            log.warning("ruleset cannot be read", binary="nft", error=nft_complaint(result.errors))
+        return result.output
+
+    def table(self, name: str) -> str:
+        """One table as text that nft reads again."""
+        return self._runner.run("nft", "list", "table", "inet", name).output
+
+    def apply(self, text: str) -> None:
+        """All of it or nothing. CaptureFailed with nft's complaint."""
+        result = self._runner.run("nft", "-f", "-", stdin=text)
+        if not result.ok:
+            raise CaptureFailed(f"nft: {nft_complaint(result.errors)}", hint=hint(result.errors))

@@ -80,6 +80,13 @@ def explain_failure(code: int, errors: str) -> str:
     return detail or f"exit code {code}"
 
 
+def nft_complaint(errors: str) -> str:
+    """Nft's complaints in one line: each error, without the input's line that nft repeats below it."""
+    lines = [line.strip() for line in errors.splitlines()]
+    said = [line.partition("Error: ")[2] for line in lines if "Error: " in line]
+    return "; ".join(dict.fromkeys(said)) or " ".join(lines) or "it failed without a word"
+
+
 _HINTS = (
     (
         ("permission denied", "operation not permitted", "you must be root"),
@@ -92,8 +99,13 @@ _HINTS = (
             "no such file or directory",
             "protocol not supported",
             "no chain/target/match",
+            "operation not supported",
         ),
-        "a kernel module is missing on the node: nf_tables, or ip_tables, iptable_nat, xt_REDIRECT, xt_owner, ...",
+        "a kernel module is missing on the node: nf_tables with nft_redir, nft_tproxy, ... or ip_tables, xt_owner, ...",
+    ),
+    (
+        ("user does not exist", "group does not exist", "bad value for"),
+        "a user or group is not known here: name it by its id",
     ),
     (
         ("invalid argument",),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
+from typing import Protocol
 
 from iptables import flags, settings
 from iptables.backend import Runner
@@ -74,35 +74,46 @@ def _capture(found: Settings) -> int:
     if found.run.explain:
         from iptables.explain import explain
 
-        print(explain(found.config, found.run.explain))
+        print(explain(found.config, found.run.explain, nft=found.run.native_nftables))
         return ExitCode.OK
+    capture = None
     if not found.run.skip_rule_apply:
-        _program(found.config, found.run)
+        capture = _capture_of(found.config, found.run)
+        capture.program()
     if found.run.run_validation and not found.run.dry_run and not found.run.cleanup_only:
-        _validate(found.config, found.run)
+        _validate(found, capture)
     return ExitCode.OK
 
 
-def _program(config: CaptureConfig, run: RunOptions) -> None:
+class Capture(Protocol):
+    """Either backend, with what is planned for it."""
+
+    def program(self) -> None: ...
+
+    def undo(self) -> None: ...
+
+
+def _capture_of(config: CaptureConfig, run: RunOptions) -> Capture:
+    if run.native_nftables:
+        from iptables import nft
+
+        return nft.Capture(_runner(run), config, run)
+    from iptables import apply
+
     if run.cni_mode and not run.dry_run:
         _isolate(run)
-    if run.native_nftables:
-        import_module("iptables.nft").program(config, run)
-    else:
-        from iptables import apply
-
-        apply.program(_runner(run), config, run)
+    return apply.Capture(_runner(run), config, run)
 
 
-def _validate(config: CaptureConfig, run: RunOptions) -> None:
+def _validate(found: Settings, capture: Capture | None) -> None:
     from iptables import probe
 
     try:
-        probe.validate(config, port=run.probe_port, timeout=run.probe_timeout)
+        probe.validate(found.config, port=found.run.probe_port, timeout=found.run.probe_timeout)
     except probe.NotCaptured:
-        if run.rollback and not run.skip_rule_apply:
-            log.warning("the probe was not captured; rules are taken out again")
-            _program(config, run._replace(cleanup_only=True, guard=False))
+        if found.run.rollback and capture is not None:
+            log.warning("the probe was not captured; what was set is taken back")
+            capture.undo()
         raise
 
 

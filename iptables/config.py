@@ -124,5 +124,7 @@ class RunOptions(NamedTuple):
     """Ours: drop all traffic from before the first change until after the last."""
     rollback: bool = False
     """Ours: a probe that is not captured takes the rules out again."""
+    comments: bool = True
+    """Ours: nft rules carry their reason as a comment."""
     explain: str = ""
     """Ours: a packet; print the rule that decides about it instead of applying anything."""

@@ -138,6 +138,14 @@ FLAGS = (
     _switch("guard", "no traffic passes between the first change and the last", ours=True),
     _switch("rollback", "undo when the validation fails", ours=True),
     Flag(
+        "rule-comments",
+        Kind.SWITCH,
+        default=True,
+        doc="nft rules carry their reason as a comment; not with PILOT_COMPAT=strict",
+        env=("PILOT_IPTABLES_RULE_COMMENTS",),
+        ours=True,
+    ),
+    Flag(
         "explain",
         Kind.TEXT,
         "",
@@ -272,6 +280,10 @@ def usage() -> str:
         short = f"-{flag.short}, " if flag.short else "    "
         lines.append(f"  {short}--{flag.name} {flag.kind.value}".rstrip())
         env = f" [{', '.join(flag.variables)}]" if flag.variables else ""
-        default = f" (default {flag.default})" if flag.default not in ("", False) else ""
+        default = f" (default {_shown(flag.default)})" if flag.default not in ("", False) else ""
         lines.append(f"          {flag.doc}{default}{env}")
     return "\n".join(lines)
+
+
+def _shown(default: Value) -> str:
+    return "true" if default is True else str(default)

@@ -141,8 +141,12 @@ def _listed(ask: int, answer: int, body: bytes) -> list[bytes]:
     return [body for kind, body in found if kind == answer]
 
 
-def send(message: Message, *, accept: tuple[int, ...] = ()) -> None:
-    """Ask for a change. CaptureFailed with the kernel's reason, unless its error is an accepted one."""
+def send(message: Message, *, accept: tuple[int, ...] = ()) -> bool:
+    """Ask for a change; whether it changed anything, rather than met an accepted error.
+
+    CaptureFailed with the kernel's reason for any other.
+    """
+    code = 0
     with _socket() as channel:
         channel.send(_packed(message))
         for kind, _, body in messages(channel.recv(65536)):
@@ -152,6 +156,7 @@ def send(message: Message, *, accept: tuple[int, ...] = ()) -> None:
                     f"route or address not set: {errno.errorcode.get(code, str(code))}",
                     hint="grant the NET_ADMIN capability; TPROXY needs policy routing in the kernel",
                 )
+    return code == 0
 
 
 def _dump(message: Message) -> tuple[list[tuple[int, bytes]], bool]:

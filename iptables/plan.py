@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptables import reasons
 from iptables import rules as r
 from iptables.config import DNS_PORT, OUTBOUND_MARK, CaptureConfig
 from iptables.rules import Family, Plan, Rule, Table
@@ -28,7 +29,7 @@ def plan(config: CaptureConfig) -> Plan:
 def guard_rules() -> tuple[Rule, ...]:
     """While rules are being changed nothing passes half-captured: all TCP and UDP is dropped."""
     return tuple(
-        _insert(Table.FILTER, chain, 1, f"-p {protocol} -j DROP", why="rules are being changed")
+        _insert(Table.FILTER, chain, 1, f"-p {protocol} -j DROP", why=reasons.CHANGING)
         for chain in (r.INPUT, r.FORWARD, r.OUTPUT)
         for protocol in ("tcp", "udp")
     )
@@ -74,18 +75,18 @@ class _Path:
         tables = (Table.NAT, Table.MANGLE) if self.config.tproxy else (Table.NAT,)
         for table in tables:
             for name in self.config.exclude_interfaces:
-                why = f"interface {name} is excluded"
+                why = reasons.excluded("interface", name)
                 yield _append(table, r.PREROUTING, f"-i {name} -j RETURN", why=why)
                 yield _append(table, r.OUTPUT, f"-o {name} -j RETURN", why=why)
         for name in self.config.virtual_interfaces:
-            why = f"what comes from {name} is outbound traffic, not for this pod's inbound capture"
+            why = reasons.not_inbound(name)
             yield _insert(Table.NAT, r.PREROUTING, 1, f"-i {name} -j RETURN", why=why)
 
     # 3
 
     def invalid_packets(self) -> Iterator[Rule]:
         if self.config.drop_invalid:
-            why = "packets out of any connection would reach the app unproxied and be answered by a reset"
+            why = reasons.INVALID
             yield _append(
                 Table.MANGLE,
                 r.PREROUTING,
@@ -102,19 +103,19 @@ class _Path:
             Table.NAT,
             r.INBOUND,
             f"-p tcp --dport {config.inbound_tunnel_port} -j RETURN",
-            why="HBONE already speaks to the proxy",
+            why=reasons.HBONE,
         )
         yield _append(
             Table.NAT,
             r.REDIRECT,
             f"-p tcp -j REDIRECT --to-ports {config.proxy_port}",
-            why="outbound traffic goes to the proxy",
+            why=reasons.TO_OUTBOUND,
         )
         yield _append(
             Table.NAT,
             r.IN_REDIRECT,
             f"-p tcp -j REDIRECT --to-ports {config.inbound_capture_port}",
-            why="inbound traffic goes to the proxy",
+            why=reasons.TO_INBOUND,
         )
 
     # 7: into the pod
@@ -126,32 +127,30 @@ class _Path:
         table = Table.MANGLE if config.tproxy else Table.NAT
         if config.tproxy:
             yield from self._tproxy_targets()
-        yield _append(
-            table, r.PREROUTING, "-p tcp -j ISTIO_INBOUND", why="inbound TCP is looked at"
-        )
+        yield _append(table, r.PREROUTING, "-p tcp -j ISTIO_INBOUND", why=reasons.LOOK_INBOUND)
         if config.all_inbound:
             for port in config.inbound_ports_exclude:
                 yield _append(
                     table,
                     r.INBOUND,
                     f"-p tcp --dport {port} -j RETURN",
-                    why=f"inbound port {port} is excluded",
+                    why=reasons.excluded("inbound port", port),
                 )
-            yield from self._captured_in("", "all inbound ports are captured")
+            yield from self._captured_in("", reasons.ALL_INBOUND)
             return
         for port in config.inbound_ports:
-            yield from self._captured_in(f"--dport {port}", f"inbound port {port} is captured")
+            yield from self._captured_in(f"--dport {port}", reasons.captured("inbound port", port))
 
     def _tproxy_targets(self) -> Iterator[Rule]:
         mark, port = self.config.tproxy_mark, self.config.inbound_capture_port
-        known = "a known connection: the mark routes it to the proxy's socket"
+        known = reasons.KNOWN
         yield _append(Table.MANGLE, r.DIVERT, f"-j MARK --set-mark {mark}", why=known)
         yield _append(Table.MANGLE, r.DIVERT, "-j ACCEPT", why=known)
         yield _append(
             Table.MANGLE,
             r.TPROXY,
             f"! -d {self.loopback} -p tcp -j TPROXY --tproxy-mark {mark}/{ALL_BITS} --on-port {port}",
-            why="inbound traffic goes to the proxy with both addresses kept",
+            why=reasons.TO_INBOUND_TPROXY,
         )
 
     def _captured_in(self, ports: str, why: str) -> Iterator[Rule]:
@@ -162,21 +161,21 @@ class _Path:
             Table.MANGLE,
             r.INBOUND,
             f"-p tcp {ports} -m conntrack --ctstate RELATED,ESTABLISHED -j ISTIO_DIVERT",
-            why=f"{why}; this connection was already",
+            why=reasons.already(why),
         )
         yield _append(Table.MANGLE, r.INBOUND, f"-p tcp {ports} -j ISTIO_TPROXY", why=why)
 
     # 8 to 13: out of the pod, by port and owner
 
     def outbound(self) -> Iterator[Rule]:
-        yield _append(Table.NAT, r.OUTPUT, "-j ISTIO_OUTPUT", why="outbound traffic is looked at")
+        yield _append(Table.NAT, r.OUTPUT, "-j ISTIO_OUTPUT", why=reasons.LOOK_OUTBOUND)
         for port in self.config.outbound_ports_exclude:
-            why = f"outbound port {port} is excluded"
+            why = reasons.excluded("outbound port", port)
             yield self._out(f"-p tcp --dport {port} -j RETURN", why)
             yield self._out(f"-p udp --dport {port} -j RETURN", why)
         yield self._out(
             f"-o lo -s {self.family.passthrough} -j RETURN",
-            "the proxy hands inbound traffic to the app",
+            reasons.PASSTHROUGH,
         )
         for uid in self.config.proxy_uids:
             yield from self._proxy_owned("uid", uid)
@@ -202,36 +201,32 @@ class _Path:
         )
         yield self._out(
             f"-o lo ! -d {self.loopback} -p tcp {ports} {is_proxy} -j ISTIO_IN_REDIRECT",
-            "the proxy calls its own pod by its service's address: that is inbound traffic again",
+            reasons.OWN_POD,
         )
         if not config.outbound.loopback:
             dns = "-p tcp ! --dport 53" if config.dns else ""
-            yield self._out(
-                f"-o lo {dns} {not_proxy} -j RETURN", "the app talks to itself, past the proxy"
-            )
-        yield self._out(f"{is_proxy} -j RETURN", "traffic of the proxy itself must not loop")
+            yield self._out(f"-o lo {dns} {not_proxy} -j RETURN", reasons.ITSELF)
+        yield self._out(f"{is_proxy} -j RETURN", reasons.NO_LOOP)
 
     def _owner_groups(self) -> Iterator[Rule]:
         groups = self.config.owner_groups
         if groups.exclude:
             for name in groups.names:
                 yield self._out(
-                    f"-m owner --gid-owner {name} -j RETURN", f"owner group {name} is excluded"
+                    f"-m owner --gid-owner {name} -j RETURN", reasons.excluded("owner group", name)
                 )
             return
         others = " ".join(f"-m owner ! --gid-owner {name}" for name in groups.names)
-        yield self._out(f"{others} -j RETURN", "only traffic of the named owner groups is captured")
+        yield self._out(f"{others} -j RETURN", reasons.ONLY_GROUPS)
 
     # 14: name resolution
 
     def dns(self) -> Iterator[Rule]:
         if not self.config.dns:
             return
-        yield _append(
-            Table.RAW, r.OUTPUT, "-j ISTIO_OUTPUT_DNS", why="DNS is put into its own zones"
-        )
+        yield _append(Table.RAW, r.OUTPUT, "-j ISTIO_OUTPUT_DNS", why=reasons.DNS_ZONES)
         if self.dns_here:
-            yield self._out("-j ISTIO_OUTPUT_DNS", "DNS is looked at")
+            yield self._out("-j ISTIO_OUTPUT_DNS", reasons.LOOK_DNS)
             yield from self._dns_redirects()
         yield from self._owner_zones()
         yield from self._query_zones()
@@ -244,7 +239,7 @@ class _Path:
                     Table.NAT,
                     r.OUT_DNS,
                     f"-p {protocol} --dport 53 {destination}-j REDIRECT {option} {DNS_PORT}",
-                    why="DNS goes to the agent's resolver",
+                    why=reasons.TO_RESOLVER,
                 )
 
     def _owner_zones(self) -> Iterator[Rule]:
@@ -255,21 +250,21 @@ class _Path:
                 r.OUT_DNS,
                 f"--dport 53 -m owner {owner}",
                 OWN_ZONE,
-                "the resolver's own queries",
+                reasons.OWN_QUERIES,
             )
             yield self._zone(
                 r.OUT_DNS,
                 f"--sport {DNS_PORT} -m owner {owner}",
                 APP_ZONE,
-                "the resolver's answers to the app",
+                reasons.OWN_ANSWERS,
             )
 
     def _query_zones(self) -> Iterator[Rule]:
         if not self.dns_here:
             return
-        why_jump = "answers of DNS servers are put into their zone"
+        why_jump = reasons.DNS_ANSWERS
         yield _append(Table.RAW, r.PREROUTING, "-j ISTIO_INBOUND", why=why_jump)
-        asked, answered = "the app's queries", "answers to the resolver's own queries"
+        asked, answered = reasons.APP_QUERIES, reasons.SERVER_ANSWERS
         if self.config.dns_all:
             yield self._zone(r.OUT_DNS, "--dport 53", APP_ZONE, asked)
             yield self._zone(r.INBOUND, "--sport 53", OWN_ZONE, answered)
@@ -279,27 +274,27 @@ class _Path:
             yield self._zone(r.OUT_DNS, f"--dport 53 -d {address}", APP_ZONE, asked)
             yield self._zone(r.INBOUND, f"--sport 53 -s {address}", OWN_ZONE, answered)
 
-    def _zone(self, chain: str, match: str, zone: str, what: str) -> Rule:
-        return _append(
-            Table.RAW, chain, f"-p udp {match} -j CT --zone {zone}", why=f"{what} are tracked apart"
-        )
+    def _zone(self, chain: str, match: str, zone: str, why: str) -> Rule:
+        return _append(Table.RAW, chain, f"-p udp {match} -j CT --zone {zone}", why=why)
 
     # 15 to 18: out of the pod, by destination
 
     def destinations(self) -> Iterator[Rule]:
-        yield self._out(f"-d {self.loopback} -j RETURN", "loopback addresses stay in the pod")
+        yield self._out(f"-d {self.loopback} -j RETURN", reasons.LOOPBACK)
         for cidr in self.excluded:
-            yield self._out(f"-d {cidr} -j RETURN", f"outbound range {cidr} is excluded")
+            yield self._out(f"-d {cidr} -j RETURN", reasons.excluded("outbound range", cidr))
         for port in self.config.outbound_ports:
             yield self._out(
-                f"-p tcp --dport {port} -j ISTIO_REDIRECT", f"outbound port {port} is captured"
+                f"-p tcp --dport {port} -j ISTIO_REDIRECT", reasons.captured("outbound port", port)
             )
         if self.config.outbound.everything:
-            yield self._out("-j ISTIO_REDIRECT", "all outbound traffic is captured")
+            yield self._out("-j ISTIO_REDIRECT", reasons.ALL_OUTBOUND)
             yield from self._virtual("", "all")
         for cidr in self.included:
             yield from self._virtual(f"-d {cidr} ", cidr)
-            yield self._out(f"-d {cidr} -j ISTIO_REDIRECT", f"outbound range {cidr} is captured")
+            yield self._out(
+                f"-d {cidr} -j ISTIO_REDIRECT", reasons.captured("outbound range", cidr)
+            )
 
     def _virtual(self, destination: str, what: str) -> Iterator[Rule]:
         for name in self.config.virtual_interfaces:
@@ -308,7 +303,7 @@ class _Path:
                 r.PREROUTING,
                 1,
                 f"-i {name} {destination}-j ISTIO_REDIRECT",
-                why=f"outbound traffic of {name} to {what} is captured",
+                why=reasons.outbound_of(name, what),
             )
 
     # 19: marks that keep TPROXY connections together
@@ -319,13 +314,13 @@ class _Path:
             mangle,
             r.PREROUTING,
             f"-p tcp -m mark --mark {mark} -j CONNMARK --save-mark",
-            why="the connection remembers that the proxy took it",
+            why=reasons.REMEMBERED,
         )
         yield _append(
             mangle,
             r.OUTPUT,
             f"-p tcp -o lo -m mark --mark {mark} -j RETURN",
-            why="the proxy's packets to the app already carry the mark",
+            why=reasons.CARRIES_MARK,
         )
         owners = [f"--uid-owner {uid}" for uid in self.config.proxy_uids]
         owners += [f"--gid-owner {gid}" for gid in self.config.proxy_gids]
@@ -334,32 +329,32 @@ class _Path:
                 mangle,
                 r.OUTPUT,
                 f"! -d {self.loopback} -p tcp -o lo -m owner {owner} -j MARK --set-mark {OUTBOUND_MARK}",
-                why="the proxy calls its own pod: marked so that inbound capture takes it",
+                why=reasons.MARKED_OWN_POD,
             )
         yield _append(
             mangle,
             r.OUTPUT,
             f"-p tcp -m connmark --mark {mark} -j CONNMARK --restore-mark",
-            why="the app's answers are routed back to the proxy",
+            why=reasons.BACK_TO_PROXY,
         )
         yield _insert(
             mangle,
             r.INBOUND,
             1,
             f"-p tcp -m mark --mark {mark} -j RETURN",
-            why="already taken by the proxy",
+            why=reasons.TAKEN,
         )
         yield _insert(
             mangle,
             r.INBOUND,
             2,
             f"-p tcp -s {self.family.passthrough} -i lo -j RETURN",
-            why="the proxy hands inbound traffic to the app",
+            why=reasons.PASSTHROUGH,
         )
         yield _insert(
             mangle,
             r.INBOUND,
             3,
             f"-p tcp -i lo -m mark ! --mark {OUTBOUND_MARK} -j RETURN",
-            why="the app talks to itself, past the proxy",
+            why=reasons.ITSELF,
         )

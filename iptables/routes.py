@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from iptables import netlink
 from iptables.config import CaptureConfig
 from iptables.netlink import AF_INET, AF_INET6, RTM_DELRULE, RTM_NEWRULE, Message
+from mesh.errors import CaptureFailed
 
 PASSTHROUGH_V6 = bytes(15) + b"\x06"
 _THERE = (errno.EEXIST,)
@@ -36,11 +37,29 @@ def number(text: str) -> int:
     return int(text, 16 if text[:2] in ("0x", "0X") else 10)
 
 
-def add(config: CaptureConfig) -> None:
-    """Idempotent: what is there already is fine. CaptureFailed when the kernel refuses."""
-    for message in messages(config, add=True):
-        if message.kind != RTM_NEWRULE or not _rules_like(config, message):
-            netlink.send(message, accept=_THERE)
+def add(config: CaptureConfig) -> list[Message]:
+    """Idempotent: what is there already is fine. Returns what takes out again that which was not there.
+
+    CaptureFailed when the kernel refuses; then nothing of it stays.
+    """
+    undo: list[Message] = []
+    try:
+        for message, opposite in zip(
+            messages(config, add=True), messages(config, add=False), strict=True
+        ):
+            there = message.kind == RTM_NEWRULE and _rules_like(config, message)
+            if not there and netlink.send(message, accept=_THERE):
+                undo.append(opposite)
+    except CaptureFailed:
+        take_back(undo)
+        raise
+    return undo
+
+
+def take_back(undo: list[Message]) -> None:
+    """What ``add`` returned, last first."""
+    for message in reversed(undo):
+        netlink.send(message, accept=_NOT_THERE)
 
 
 def remove(config: CaptureConfig) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rule of the iptables kind as a value, with its reason. Pure. Source: spec/agent.md 10.2, 10.3.
 
-A plan is a tuple of rules per family, in the order in which they are given to the kernel. The nftables backend has its
-own texts (10.8) and takes only ``Family`` and the chain names from here.
+A plan is a tuple of rules per family, in the order in which they are given to the kernel. Native nftables has rules of
+its own kind (``nft_rules``) and takes only ``Family`` from here.
 """
 
 from __future__ import annotations

@@ -22,12 +22,25 @@ MAX_GROUPS = 64
 MAX_INTERFACE = 15
 LOOPBACK_MASKS = range(8, 33)
 
-_PORT = re.compile(r"(\d+)(?::(\d+))?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 _OWNER = re.compile(r"(\d+)(?:-(\d+))?")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|\d+")
-_INTERFACE = re.compile(r"[^\s/:]+")
-_V4_BITS, _V6_BITS, _MAX_U32 = 32, 128, 0xFFFFFFFF
+_INTERFACE = re.compile(r"[^\s/:\"]+")
+_V4_BITS, _V6_BITS, _MAX_U32, _MAX_PORT = 32, 128, 0xFFFFFFFF, 0xFFFF
+
+
+class Syntax(NamedTuple):
+    """How a tool writes what the settings pass on to it as it is."""
+
+    tool: str
+    between: str
+    """The ends of a port range."""
+    wildcard: str
+    """Ends an interface's name that stands for all that begin so."""
+
+
+IPTABLES = Syntax("iptables", ":", "+")
+NFT = Syntax("nft", "-", "*")
 
 
 class HostFacts(NamedTuple):
@@ -75,6 +88,7 @@ class _Reader:
     def __init__(self, words: Words, env: Mapping[str, str]) -> None:
         self.words = words
         self.env = env
+        self.syntax = NFT if words.switch("native-nftables") else IPTABLES
         self.faults: list[BadSetting] = []
         self.warnings: list[BadSetting] = []
 
@@ -104,8 +118,14 @@ class _Reader:
             cni_mode=words.switch("cni-mode"),
             guard=words.switch("guard"),
             rollback=words.switch("rollback"),
+            comments=self._comments(),
             explain=words.text("explain"),
         )
+
+    def _comments(self) -> bool:
+        if "rule-comments" in self.words.given:
+            return self.words.switch("rule-comments")
+        return self.env.get("PILOT_COMPAT") != "strict"
 
     def capture(self, host: HostFacts) -> CaptureConfig:
         words = self.words
@@ -197,7 +217,7 @@ class _Reader:
     def _ports(self, name: str) -> tuple[str, ...]:
         ports_ = items(self.words.text(name))
         for port in ports_:
-            if why := port_fault(port):
+            if why := port_fault(port, self.syntax):
                 self._fault(f"--{name}", port, why)
         return ports_
 
@@ -224,8 +244,8 @@ class _Reader:
     def _interfaces(self, name: str) -> tuple[str, ...]:
         names = items(self.words.text(name))
         for each in names:
-            if len(each) > MAX_INTERFACE or not _INTERFACE.fullmatch(each):
-                self._fault(f"--{name}", each, "not an interface's name of up to 15 characters")
+            if why := interface_fault(each, self.syntax):
+                self._fault(f"--{name}", each, why)
         return names
 
     def _ranges(self, name: str) -> Ranges:
@@ -289,14 +309,27 @@ def is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return not (address.is_loopback or address.is_link_local or multicast)
 
 
-def port_fault(text: str) -> str:
-    """Why iptables would not take it as a port: a number, ``first:last`` or a service's name."""
+def port_fault(text: str, syntax: Syntax) -> str:
+    """Why the tool would not take it as a port: a number, a range or a service's name."""
     if text == ALL:
         return "* stands alone"
-    if match := _PORT.fullmatch(text):
-        first, last = int(match[1]), int(match[2] or match[1])
-        return "" if first <= last <= 65535 else "ports are 0 to 65535, the lower one first"
-    return "" if _NAME.fullmatch(text) else "not a port"
+    first, between, last = text.partition(syntax.between)
+    numbers = [first, last] if between else [first]
+    if all(number.isascii() and number.isdigit() for number in numbers):
+        in_order = int(numbers[0]) <= int(numbers[-1]) <= _MAX_PORT
+        return "" if in_order else "ports are 0 to 65535, the lower one first"
+    if _NAME.fullmatch(text):
+        return ""
+    return f"not a port; {syntax.tool} writes a range as 80{syntax.between}90"
+
+
+def interface_fault(text: str, syntax: Syntax) -> str:
+    """Why no interface can have that name, or the tool would not see the wildcard that is meant."""
+    if len(text) > MAX_INTERFACE or not _INTERFACE.fullmatch(text):
+        return "not an interface's name of up to 15 characters"
+    if syntax is NFT and text[-1] == IPTABLES.wildcard:
+        return f"nft writes all interfaces that begin so as {text[:-1]}{NFT.wildcard}"
+    return ""
 
 
 def owner_fault(text: str) -> str:
@@ -384,6 +417,16 @@ def _idle(capture: CaptureConfig, run: RunOptions, words: Words) -> list[BadSett
             capture.dns_all and not words.switch("redirect-dns"),
             "capture-all-dns",
             "used only with --redirect-dns",
+        ),
+        (
+            capture.dns and not (capture.dns_active_v4 or (capture.ipv6 and capture.dns_active_v6)),
+            "redirect-dns",
+            "the DNS servers have IPv6 addresses, and IPv6 is not captured",
+        ),
+        (
+            run.guard and run.native_nftables,
+            "guard",
+            "not needed with --native-nftables: all rules take effect at once",
         ),
         (
             run.reconcile and run.native_nftables,

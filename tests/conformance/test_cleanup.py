@@ -15,6 +15,7 @@ from iptables.backend import Paper
 from iptables.render import checks, restore, undo
 from tests.conformance.runner import Case, cases
 from tests.conformance.test_iptables import rules_of, settings_of
+from tests.conformance.test_nftables import COMMENT, ruleset
 from tests.support.netns import Netns, needs_netns
 
 
@@ -24,7 +25,7 @@ def test_commands(case: Case) -> None:
     assert settings.run.dry_run
     assert settings.run.cleanup_only
     paper = Paper(show=lambda line: None)
-    apply.program(paper, settings.config, settings.run)
+    apply.Capture(paper, settings.config, settings.run).program()
     for family, program in (("ipv4", "iptables "), ("ipv6", "ip6tables ")):
         assert [line for line in paper.lines if line.startswith(program)] == case.data["golden"][
             family
@@ -61,6 +62,32 @@ def test_scenarios(case: Case, tmp_path: Path) -> None:
             code = run_step(netns, step)
             states.append(state_of(netns))
             check(step["expect"], code, states)
+
+
+@needs_netns
+@cases("cleanup/nft_scenarios")
+def test_nft_scenarios(case: Case, tmp_path: Path) -> None:
+    """Our rules say why; without that and the counters the kernel's text is the peer's."""
+    host = case.data["host"]
+    rulesets: list[str] = []
+    with Netns(host["addresses"], host.get("resolv_conf_nameservers", []), tmp_path) as netns:
+        for step in case.data["steps"]:
+            code = run_step(netns, step)
+            rulesets.append(COMMENT.sub("", ruleset(netns)))
+            check_nft(step["expect"], code, rulesets)
+
+
+def check_nft(expect: dict[str, Any], code: int, rulesets: list[str]) -> None:
+    now = rulesets[-1]
+    if "exit_ok" in expect:
+        assert (code == 0) == expect["exit_ok"]
+    if "ruleset" in expect:
+        assert now == expect["ruleset"]
+    if "ruleset_equals_after_step" in expect:
+        assert now == rulesets[expect["ruleset_equals_after_step"] - 1]
+    if "ruleset_differs_from_step" in expect:
+        assert now != rulesets[expect["ruleset_differs_from_step"] - 1]
+    assert not set(expect) - {"exit_ok", "ruleset", "ruleset_equals_after_step", "ruleset_differs_from_step"}  # fmt: skip
 
 
 def run_step(netns: Netns, step: dict[str, Any]) -> int:

@@ -55,7 +55,7 @@ def no_routes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_one_family_is_one_process_that_sets_and_clears_the_mark() -> None:
     kernel = Kernel()
-    apply.program(kernel, CONFIG, RunOptions())
+    apply.Capture(kernel, CONFIG, RunOptions()).program()
     assert kernel.ran == ["iptables-nft-restore --noflush"]
     [text] = kernel.inputs
     assert text.startswith(f"* filter\n-N {UNFINISHED}\nCOMMIT\n")
@@ -64,7 +64,7 @@ def test_one_family_is_one_process_that_sets_and_clears_the_mark() -> None:
 
 def test_two_families_clear_the_mark_at_the_end(no_routes: list[str]) -> None:
     kernel = Kernel()
-    apply.program(kernel, DUAL, RunOptions())
+    apply.Capture(kernel, DUAL, RunOptions()).program()
     assert kernel.ran == [
         "iptables-nft-restore --noflush",
         "ip6tables-nft-restore --noflush",
@@ -75,7 +75,7 @@ def test_two_families_clear_the_mark_at_the_end(no_routes: list[str]) -> None:
 
 def test_nothing_to_do() -> None:
     kernel = Kernel(saved=restore(plan(CONFIG).v4))
-    apply.program(kernel, CONFIG, RunOptions())
+    apply.Capture(kernel, CONFIG, RunOptions()).program()
     assert not kernel.inputs
     assert len(kernel.ran) == len(plan(CONFIG).v4)
     assert all(" -C " in line for line in kernel.ran)
@@ -84,7 +84,7 @@ def test_nothing_to_do() -> None:
 def test_a_failing_family_takes_the_other_along(no_routes: list[str]) -> None:
     kernel = Kernel(fails="ip6tables-nft-restore")
     with pytest.raises(CaptureFailed, match="ip6tables-nft-restore"):
-        apply.program(kernel, DUAL, RunOptions())
+        apply.Capture(kernel, DUAL, RunOptions()).program()
     assert "iptables-nft -t nat -D OUTPUT -j ISTIO_OUTPUT" in kernel.ran
     assert "ip6tables-nft -t nat -X ISTIO_OUTPUT" in kernel.ran
     assert f"iptables-nft -t filter -X {UNFINISHED}" in kernel.ran
@@ -98,20 +98,20 @@ def test_a_refused_route_takes_the_rules_along(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(routes, "add", refuse)
     kernel = Kernel()
     with pytest.raises(CaptureFailed, match="EPERM"):
-        apply.program(kernel, CONFIG, RunOptions())
+        apply.Capture(kernel, CONFIG, RunOptions()).program()
     assert "iptables-nft -t nat -X ISTIO_OUTPUT" in kernel.ran
 
 
 def test_rules_of_an_earlier_run_stay_when_setting_fails() -> None:
     kernel = Kernel(saved="*nat\n:ISTIO_INBOUND - [0:0]\nCOMMIT\n", fails="restore")
     with pytest.raises(CaptureFailed, match="iptables-nft-restore"):
-        apply.program(kernel, CONFIG, RunOptions())
+        apply.Capture(kernel, CONFIG, RunOptions()).program()
     assert not [line for line in kernel.ran if " -F " in line]
 
 
 def test_reconcile_replaces_under_guard() -> None:
     kernel = Kernel(saved="*nat\n:ISTIO_INBOUND - [0:0]\nCOMMIT\n")
-    apply.program(kernel, CONFIG, RunOptions(reconcile=True))
+    apply.Capture(kernel, CONFIG, RunOptions(reconcile=True)).program()
     guard = kernel.ran.index("iptables-nft -t filter -I OUTPUT 1 -p udp -j DROP")
     removed = kernel.ran.index("iptables-nft -t nat -X ISTIO_INBOUND")
     applied = kernel.ran.index("iptables-nft-restore --noflush")
@@ -123,7 +123,7 @@ def test_reconcile_replaces_under_guard() -> None:
 def test_a_killed_run_is_cleared_first() -> None:
     saved = f"*filter\n:{UNFINISHED} - [0:0]\nCOMMIT\n*nat\n:ISTIO_OUTPUT - [0:0]\n-A OUTPUT -j ISTIO_OUTPUT\nCOMMIT\n"
     kernel = Kernel(saved=saved)
-    apply.program(kernel, CONFIG, RunOptions())
+    apply.Capture(kernel, CONFIG, RunOptions()).program()
     cleared = kernel.ran.index(f"iptables-nft -t filter -X {UNFINISHED}")
     assert "iptables-nft -t nat -D OUTPUT -j ISTIO_OUTPUT" in kernel.ran[:cleared]
     assert kernel.ran.index("iptables-nft-restore --noflush") > cleared
@@ -131,20 +131,20 @@ def test_a_killed_run_is_cleared_first() -> None:
 
 def test_cleanup_removes_rules_and_routes(no_routes: list[str]) -> None:
     kernel = Kernel(fails="-D")
-    apply.program(kernel, CONFIG, RunOptions(cleanup_only=True))
+    apply.Capture(kernel, CONFIG, RunOptions(cleanup_only=True)).program()
     assert not kernel.inputs
     assert no_routes == ["remove"]
 
 
 def test_force_apply_applies_again() -> None:
     kernel = Kernel(saved=restore(plan(CONFIG).v4))
-    apply.program(kernel, CONFIG, RunOptions(force_apply=True))
+    apply.Capture(kernel, CONFIG, RunOptions(force_apply=True)).program()
     assert kernel.inputs
 
 
 def test_guard_spans_both_families() -> None:
     kernel = Kernel()
-    apply.program(kernel, DUAL, RunOptions(guard=True))
+    apply.Capture(kernel, DUAL, RunOptions(guard=True)).program()
     guarded = [line for line in kernel.ran if " -I " in line]
     assert len(guarded) == 12
     assert kernel.ran[0] == f"iptables-nft -t filter -N {UNFINISHED}"

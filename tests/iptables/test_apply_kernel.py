@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
@@ -16,75 +15,49 @@ from pathlib import Path
 import pytest
 
 from tests.support.netns import REPO, Netns, needs_netns
+from tests.support.nettools import (
+    BOTH,
+    CAPTURE,
+    foreign_rules,
+    kernel_state,
+    killed_after,
+    tools_with,
+    words,
+)
 
 pytestmark = needs_netns
-
-BOTH = ("192.0.2.10/24", "2001:db8:1::10/64")
-CAPTURE = (
-    "--dual-stack",
-    "--istio-inbound-ports=*",
-    "--istio-service-cidr=*",
-    "--istio-inbound-interception-mode=TPROXY",
-    "--redirect-dns",
-    "--capture-all-dns",
-    "--drop-invalid",
-    "--istio-exclude-interfaces=eth9",
-)
 
 
 @pytest.fixture
 def netns(tmp_path: Path) -> Iterator[Netns]:
     with Netns(list(BOTH), [], tmp_path) as made:
-        for tool in ("iptables-nft", "ip6tables-nft"):
-            made.must(
-                tool, "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "7", "-j", "ACCEPT"
-            )
-            made.must(tool, "-A", "INPUT", "-i", "eth7", "-j", "ACCEPT")
+        foreign_rules(made)
         yield made
 
 
-def words(*flags: str) -> list[str]:
-    return [sys.executable, "-m", "iptables.cli", *flags]
-
-
-def ruleset(netns: Netns) -> list[str]:
-    """Rules and chains of both families, routing rules and routes: empty tables say nothing."""
-    lines = []
-    for tool in ("iptables-nft-save", "ip6tables-nft-save"):
-        for line in netns.must(tool).splitlines():
-            if line.startswith("*"):
-                table = line
-            elif line.startswith("-A") or (line.startswith(":") and " - " in line):
-                lines.append(f"{tool} {table} {line.split(' [')[0]}")
-    for family in ("-4", "-6"):
-        lines += netns.must("ip", family, "rule").splitlines()
-        lines += netns.run(["ip", family, "route", "show", "table", "133"]).stdout.splitlines()
-    return [*lines, *netns.must("ip", "-br", "addr", "show", "lo").splitlines()]
-
-
 def test_twice_is_once_and_clean_is_as_before(netns: Netns) -> None:
-    before = ruleset(netns)
+    before = kernel_state(netns)
     netns.must(*words(*CAPTURE))
-    once = ruleset(netns)
+    once = kernel_state(netns)
     assert len(once) > len(before) + 50
     netns.must(*words(*CAPTURE))
-    assert ruleset(netns) == once
+    assert kernel_state(netns) == once
     netns.must(*words(*CAPTURE, "--cleanup-only"))
-    assert ruleset(netns) == before
+    assert kernel_state(netns) == before
 
 
 def test_reconcile_to_other_settings_and_back(netns: Netns) -> None:
     netns.must(*words(*CAPTURE))
-    once = ruleset(netns)
+    once = kernel_state(netns)
     netns.must("ip6tables-nft", "-t", "nat", "-F", "ISTIO_OUTPUT")
     assert netns.run(words(*CAPTURE)).returncode == 1
     netns.must(*words(*CAPTURE, "--reconcile"))
-    assert sorted(ruleset(netns)) == sorted(once)
+    assert sorted(kernel_state(netns)) == sorted(once)
 
 
 def test_a_table_that_is_refused_takes_all_families_along(netns: Netns, tmp_path: Path) -> None:
     """The last table of the last family fails, after everything else has been committed."""
-    before = ruleset(netns)
+    before = kernel_state(netns)
     failing = tools_with(
         tmp_path, "ip6tables-nft-restore", "exec {tool} --noflush < /dev/null; exit 4"
     )
@@ -96,41 +69,18 @@ def test_a_table_that_is_refused_takes_all_families_along(netns: Netns, tmp_path
         done = netns.run(words(*CAPTURE), env={"PATH": failing})
         assert done.returncode == 1
         assert "line 9 failed" in done.stderr
-        assert ruleset(netns) == before
-
-
-def tools_with(folder: Path, name: str, script: str) -> str:
-    """A PATH on which one tool is a script of ours."""
-    tool = shutil.which(name)
-    folder = folder / "bin"
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f"#!/bin/sh\n{script.format(tool=tool)}\n")
-    (folder / name).chmod(0o755)
-    return f"{folder}:{os.environ['PATH']}"
+        assert kernel_state(netns) == before
 
 
 def test_missing_ip6tables_matters_only_with_ipv6(netns: Netns, tmp_path: Path) -> None:
-    before = ruleset(netns)
+    before = kernel_state(netns)
     for name in ("ip6tables-nft-save", "ip6tables-legacy-save", "ip6tables-save"):
         path = tools_with(tmp_path, name, "echo 'not there' >&2; exit 1")
     done = netns.run(words(*CAPTURE), env={"PATH": path})
     assert done.returncode == 1
     assert "no usable ip6tables" in done.stderr
-    assert ruleset(netns) == before
+    assert kernel_state(netns) == before
     assert netns.run(words(*CAPTURE, "--dual-stack=false"), env={"PATH": path}).returncode == 0
-
-
-def killed_after(netns: Netns, seconds: float, *flags: str) -> None:
-    child = subprocess.Popen(
-        [*netns.enter, *words(*flags)],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    time.sleep(seconds)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait(10)
 
 
 DIES = {
@@ -147,19 +97,19 @@ DIES = {
 def test_killed_there_the_next_run_completes(
     netns: Netns, tmp_path: Path, where: str, guard: tuple[str, ...]
 ) -> None:
-    before = ruleset(netns)
+    before = kernel_state(netns)
     path = tools_with(tmp_path, *DIES[where])
     assert netns.run(words(*CAPTURE, *guard), env={"PATH": path}).returncode == -signal.SIGKILL
-    changed = ruleset(netns)
+    changed = kernel_state(netns)
     assert (changed == before) == (where == "before the first" and not guard)
     done = netns.run(words(*CAPTURE))
     assert done.returncode == 0
     assert ("ended half way" in done.stdout) == (changed != before)
-    completed = ruleset(netns)
+    completed = kernel_state(netns)
     netns.must(*words(*CAPTURE, "--cleanup-only"))
-    assert ruleset(netns) == before
+    assert kernel_state(netns) == before
     netns.must(*words(*CAPTURE))
-    assert ruleset(netns) == completed
+    assert kernel_state(netns) == completed
 
 
 @pytest.mark.long
@@ -169,17 +119,17 @@ def test_killed_anywhere_many_times(netns: Netns) -> None:
 
 
 def kill_loop(netns: Netns, times: int, flags: tuple[str, ...]) -> None:
-    before = ruleset(netns)
+    before = kernel_state(netns)
     netns.must(*words(*CAPTURE))
-    wanted = ruleset(netns)
+    wanted = kernel_state(netns)
     netns.must(*words(*CAPTURE, "--cleanup-only"))
     rng = random.Random(5)
     for _ in range(times):
         killed_after(netns, rng.uniform(0.03, 0.5), *CAPTURE, *flags)
         netns.must(*words(*CAPTURE))
-        assert ruleset(netns) == wanted
+        assert kernel_state(netns) == wanted
         netns.must(*words(*CAPTURE, "--cleanup-only"))
-        assert ruleset(netns) == before
+        assert kernel_state(netns) == before
 
 
 def test_while_guarded_nothing_passes(netns: Netns, tmp_path: Path) -> None:
@@ -205,7 +155,9 @@ def test_while_guarded_nothing_passes(netns: Netns, tmp_path: Path) -> None:
         client = "import socket; socket.create_connection(('127.0.0.1', 8099), timeout=0.3)"
         assert "TimeoutError" in netns.run([sys.executable, "-c", client]).stderr
         assert run.wait(30) == 0
-        assert not [line for line in ruleset(netns) if "DROP" in line and "ISTIO_DROP" not in line]
+        assert not [
+            line for line in kernel_state(netns) if "DROP" in line and "ISTIO_DROP" not in line
+        ]
         assert netns.run([sys.executable, "-c", client]).returncode == 0
     finally:
         for process in (run, listener):
@@ -222,7 +174,7 @@ def wait_for_rule(netns: Netns, text: str) -> None:
 
 
 def test_the_probe_is_captured_or_all_is_undone(netns: Netns) -> None:
-    before = ruleset(netns)
+    before = kernel_state(netns)
     validated = (*CAPTURE, "--run-validation", "--probe-timeout=1s")
     netns.must(*words(*validated))
     netns.must(
@@ -244,7 +196,7 @@ def test_the_probe_is_captured_or_all_is_undone(netns: Netns) -> None:
     netns.must(
         "iptables-nft", "-t", "nat", "-D", "OUTPUT", "-p", "tcp", "--dport", "15002", "-j", "RETURN"
     )
-    assert ruleset(netns) == before
+    assert kernel_state(netns) == before
 
 
 def test_another_namespace_is_entered_by_its_file(netns: Netns) -> None:
@@ -258,7 +210,7 @@ def test_another_namespace_is_entered_by_its_file(netns: Netns) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert any("ISTIO_OUTPUT" in line for line in ruleset(netns))
+    assert any("ISTIO_OUTPUT" in line for line in kernel_state(netns))
 
 
 def test_without_the_right_to_change_the_kernel(netns: Netns) -> None:

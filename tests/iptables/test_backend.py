@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from iptables.backend import MISSING, Machine, Paper, Result, Tool, detect
+from iptables.backend import MISSING, Machine, Nft, Paper, Result, Tool, detect
 from iptables.binaries import Binary
 from iptables.rules import Family
 from mesh.errors import CaptureFailed
@@ -105,3 +109,33 @@ def test_the_machine_runs_programs() -> None:
     assert machine.run("cat", stdin="x") == Result(0, "x", "")
     assert machine.run("false").code == 1
     assert machine.run("no-such-program").code == MISSING
+
+
+def test_a_tool_gets_all_its_input_though_we_are_killed(tmp_path: Path) -> None:
+    """A part of a transaction is a transaction too: nft would apply it."""
+    file = tmp_path / "input"
+    code = (
+        "from iptables.backend import Machine\n"
+        f"Machine().run('sh', '-c', 'kill -9 $PPID; cat > {file}.new; mv {file}.new {file}', stdin='x' * 4_000_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 60
+    while not file.exists():  # the tool outlives us
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert file.stat().st_size == 4_000_000
+
+
+def test_nft_that_is_missing_or_complains() -> None:
+    with pytest.raises(CaptureFailed, match="nft: not found") as missing:
+        Nft(Programs({})).chains()
+    assert "install nftables" in missing.value.hint
+    complaint = (
+        "/dev/stdin:3:5-9: Error: No such file or directory; did you mean x\nadd rule\n ^^^\n"
+    )
+    refusing = Nft(Programs({"nft": Result(1, errors=complaint)}))
+    assert refusing.chains() == ""
+    with pytest.raises(CaptureFailed, match="nft: No such file or directory") as refused:
+        refusing.apply("add rule")
+    assert "module" in refused.value.hint

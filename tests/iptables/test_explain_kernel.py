@@ -12,8 +12,10 @@ import pytest
 
 from iptables import flags, settings
 from iptables.config import CaptureConfig
-from iptables.explain import Packet, decide
+from iptables.explain import ruleset
+from iptables.packet import Packet
 from iptables.settings import HostFacts
+from iptables.walk import Do, Ruleset, decide
 from tests.support.netlab import APP_PORTS, POD, Lab, Seen
 from tests.support.netns import needs_netns
 
@@ -42,15 +44,18 @@ def test_explanations_agree_with_the_kernel_at_length(lab: Lab) -> None:
 
 
 def compare_many(lab: Lab, rng: random.Random, *, rounds: int, packets: int) -> None:
-    for _ in range(rounds):
+    for number in range(rounds):
+        nft = number % 2 == 1
         words, env = random_settings(rng)
+        words += ["--native-nftables"] if nft else []
         config = config_of(words, env)
         program = [sys.executable, "-m", "iptables.cli", *words]
         done = lab.pod.run(program, env=env)
         assert done.returncode == 0, done.stderr
         for _ in range(packets):
             packet = random_packet(rng)
-            assert observe(lab, packet) == predict(config, packet), (words, env, packet)
+            rules = ruleset(config, packet, nft=nft)
+            assert observe(lab, packet) == predict(rules, packet), (words, env, packet)
         lab.pod.run([*program, "--cleanup-only"], env=env)
 
 
@@ -122,14 +127,14 @@ def check_original(packet: Packet, seen: Seen) -> None:
         assert (seen.address, seen.port) == (packet.destination, packet.port)
 
 
-def predict(config: CaptureConfig, packet: Packet) -> str:
-    decision = decide(config, packet)
+def predict(rules: Ruleset, packet: Packet) -> str:
+    decision = decide(rules, packet)
     match decision.verdict:
-        case "REDIRECT":
+        case Do.REDIRECT:
             return PROXY_PORTS[decision.port]
-        case "TPROXY":
+        case Do.TPROXY:
             return "inbound"
-        case "DROP":
+        case Do.DROP:
             return "silence"
         case _ if packet.destination in OUTSIDE:
             return "world"

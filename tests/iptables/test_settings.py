@@ -6,6 +6,8 @@ import pytest
 from iptables.config import Ranges
 from iptables.flags import read
 from iptables.settings import (
+    IPTABLES,
+    NFT,
     HostFacts,
     Settings,
     build,
@@ -103,8 +105,10 @@ def test_what_is_no_prefix(text: str) -> None:
 
 
 def test_ports_and_owners_as_iptables_takes_them() -> None:
-    assert not any(map(port_fault, ("0", "80", "80:90", "http")))
-    assert all(map(port_fault, ("90:80", "65536", "8 0", "-1")))
+    assert not any(port_fault(text, IPTABLES) for text in ("0", "80", "80:90", "http"))
+    assert all(port_fault(text, IPTABLES) for text in ("90:80", "65536", "8 0", "-1", "80-90"))
+    assert not port_fault("80-90", NFT)
+    assert port_fault("80:90", NFT) == "not a port; nft writes a range as 80-90"
     assert not any(map(owner_fault, ("0", "100-200", "istio-proxy")))
     assert all(map(owner_fault, ("4294967295", "a b", "-1", "2-1")))
     assert not loopback_fault("127.0.0.0/8")

@@ -12,7 +12,7 @@ from typing import Self
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-TOOLS = ("unshare", "nsenter", "ip", "iptables-nft", "ip6tables-nft")
+TOOLS = ("unshare", "nsenter", "ip", "iptables-nft", "ip6tables-nft", "nft")
 
 
 def _missing() -> str:
