@@ -134,7 +134,7 @@ def _parse(content: bytes) -> KeyPair:
         raise ValueError("not a stored identity") from None
     pem.check_pair(chain, key)
     leaf = facts(chain)
-    return KeyPair(chain, key, root, born, leaf.not_after, leaf.serial)
+    return KeyPair(chain, key, root, born, leaf.not_after, leaf.serial, leaf.not_before)
 
 
 def _refusal(pair: KeyPair, identity: Identity, now: float) -> str:

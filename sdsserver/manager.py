@@ -16,7 +16,6 @@ from random import Random
 from typing import NamedTuple
 
 import mesh.log
-from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import MeshError, SigningFailed
 from sdsserver import output, pem, rotation
@@ -28,6 +27,7 @@ from sdsserver.metrics import Metrics
 from sdsserver.minting import Minted
 from sdsserver.names import ROOT, WORKLOAD
 from sdsserver.options import SecretOptions
+from sdsserver.schedule import Instant, Schedule
 from sdsserver.secret import KeyPair, Secret
 from sdsserver.trust import concat_certs, merge_roots
 from sdsserver.waiting import event_or_timeout
@@ -72,7 +72,6 @@ class SecretManager:
         self._sources = sources
         self._clock = clock
         self._metrics = metrics
-        self._rng = rng
         self.files = FileSecrets(options, clock, metrics, self._tell)
         self.first = asyncio.Event()
         """A workload secret can be served."""
@@ -80,11 +79,9 @@ class SecretManager:
         self._pair: KeyPair | None = None
         self._anchors = b""
         self._told_root = b""
-        self._due = float("-inf")
-        """Wall clock of the next renewal."""
-        self._retry_at = float("-inf")
-        """Monotonic clock before which a failed or quick renewal is not repeated by itself."""
-        self._backoff = Backoff()
+        self._early: KeyPair | None = None
+        """Issued, and not valid yet: it takes over when it is, or when there is nothing better."""
+        self._schedule = Schedule(grace=options.grace_ratio, jitter=options.grace_jitter, rng=rng)
         self._waiters: list[asyncio.Future[None]] = []
         self._called = asyncio.Event()
         self._last_error = ""
@@ -120,7 +117,7 @@ class SecretManager:
         log.info("trust anchors changed", count=len(kept))
         self._tell(ROOT)
         if self._sources.signer and self._pair:
-            self._due = float("-inf")
+            self._schedule.hurry()
             self._called.set()
 
     async def run(self) -> None:
@@ -140,38 +137,39 @@ class SecretManager:
             "mode": self._options.mode.value,
             "serial": f"{pair.serial:x}" if pair else "",
             "expires": int(pair.dies) if pair else 0,
-            "renews": int(self._due) if pair and self._due > 0 else 0,
+            "renews": int(self._schedule.due) if pair and self._schedule.due > 0 else 0,
             "last_error": self._last_error,
         }
 
     async def _keep_fresh(self, signer: Signer) -> None:
         self._restore()
         while True:
-            if not self._needed():
+            needed = self._needed()
+            if not needed:
                 self.first.set()
-            if self._waiters or self._is_due():
+            if self._look(needed=needed):
                 await self._renew(signer)
             self._called.clear()
-            await event_or_timeout(self._called, self._rest(), self._clock)
+            rest = self._schedule.rest(self._instant(), asked=bool(self._waiters))
+            await event_or_timeout(self._called, rest if needed else rotation.RECHECK, self._clock)
+
+    def _look(self, *, needed: bool) -> bool:
+        """One look at the clocks; whether the CA is to be asked now."""
+        at = self._instant()
+        jump = self._schedule.jumped(at)
+        if jump:
+            log.warning("clock jumped", seconds=round(jump, 1))
+        if self._early and at.wall >= self._early.begins:
+            self._take(self._early)
+        asked = bool(self._waiters)
+        return (asked or needed) and self._schedule.is_due(at, asked=asked)
+
+    def _instant(self) -> Instant:
+        return Instant(self._clock.now(), self._clock.monotonic())
 
     def _needed(self) -> bool:
         """Whether any of the workload's own secrets must come from the CA."""
         return self.files.source(WORKLOAD) is None or self.files.source(ROOT) is None
-
-    def _is_due(self) -> bool:
-        if not self._needed():
-            return False
-        now = self._clock.now()
-        went_back = self._pair is not None and now < self._pair.born - rotation.RECHECK
-        return (now >= self._due or went_back) and self._clock.monotonic() >= self._retry_at
-
-    def _rest(self) -> float:
-        if self._waiters:
-            return 0.0
-        if not self._needed():
-            return rotation.RECHECK
-        wait = max(self._due - self._clock.now(), self._retry_at - self._clock.monotonic())
-        return rotation.next_look(0.0, wait)
 
     def _restore(self) -> None:
         pair = self._sources.store.load(self._clock.now()) if self._sources.store else None
@@ -188,13 +186,26 @@ class SecretManager:
             self._settle(error)
             return
         self._last_error = ""
-        self._backoff.reset()
-        self._retry_at = self._clock.monotonic() + rotation.PACE
+        self._schedule.issued(self._instant())
+        if pair.begins > self._clock.now() and self._serviceable():
+            self._hold(pair)
+        else:
+            self._take(pair)
+        self._settle(None)
+
+    def _hold(self, pair: KeyPair) -> None:
+        """Keep a certificate of tomorrow aside while today's serves: the CA's clock is ahead of ours."""
+        self._early = pair
+        self._schedule.put_off(pair.begins)
+        ahead = round(pair.begins - self._clock.now())
+        log.warning("certificate not valid yet, the old one serves", ahead=ahead)
+
+    def _take(self, pair: KeyPair) -> None:
+        """Serve ``pair`` from now on, keep it, and tell who has the old one."""
         renewed = self._pair is not None
         self._adopt(pair)
         if self._sources.store:
             self._sources.store.save(pair)
-        self._settle(None)
         self._announce(renewed=renewed)
 
     def _settle(self, error: MeshError | None) -> None:
@@ -241,19 +252,14 @@ class SecretManager:
             raise SigningFailed(ca, str(error)) from None
         now = self._clock.now()
         if leaf.not_after <= now:
-            raise SigningFailed(ca, "the certificate it issued has expired already")
-        return KeyPair(joined, key, root, now, leaf.not_after, leaf.serial)
+            ago = f"{now - leaf.not_after:.0f} s ago"
+            raise SigningFailed(ca, f"the certificate it issued expired {ago} by our clock")
+        return KeyPair(joined, key, root, now, leaf.not_after, leaf.serial, leaf.not_before)
 
     def _adopt(self, pair: KeyPair) -> None:
-        self._pair = pair
+        self._pair, self._early = pair, None
         self._metrics.expiry = pair.dies
-        self._due = rotation.renew_at(
-            pair.born,
-            pair.dies,
-            grace=self._options.grace_ratio,
-            jitter=self._options.grace_jitter,
-            rng=self._rng,
-        )
+        self._schedule.adopted(pair.born, pair.dies)
         self.first.set()
 
     def _announce(self, *, renewed: bool) -> None:
@@ -272,18 +278,15 @@ class SecretManager:
                 self._tell(ROOT)
 
     def _failed(self, error: MeshError) -> None:
-        delay = self._backoff.delay(self._rng)
         pair = self._serviceable()
-        if pair:  # the shorter its life, the more often we try
-            delay = min(delay, max(rotation.PACE, (pair.dies - self._clock.now()) / 4))
-        self._retry_at = self._clock.monotonic() + delay
+        delay = self._schedule.failed(self._instant(), dies=pair.dies if pair else None)
         self._last_error = str(error)
-        valid_until = int(pair.dies) if pair else 0
         log.warning(
             "certificate not issued, will retry",
             why=str(error),
+            hint=error.hint,
             retry_in=round(delay, 1),
-            valid_until=valid_until,
+            valid_until=int(pair.dies) if pair else 0,
         )
 
     def _serviceable(self) -> KeyPair | None:

@@ -46,6 +46,8 @@ class KeyPair(NamedTuple):
     dies: float
     """NotAfter of the leaf."""
     serial: int
+    begins: float
+    """NotBefore of the leaf: ahead of us when the CA's clock is."""
 
     def __repr__(self) -> str:
         return f"<KeyPair serial {self.serial:x}, dies {self.dies:.0f}>"

@@ -21,7 +21,7 @@ SHM = Path("/dev/shm")
 def issued(name: str = str(ME), **options: float) -> KeyPair:
     leaf = CA().issue(name, **options)
     of = facts(leaf.chain)
-    return KeyPair(leaf.chain, leaf.key, leaf.root, 1000.0, of.not_after, of.serial)
+    return KeyPair(leaf.chain, leaf.key, leaf.root, 1000.0, of.not_after, of.serial, of.not_before)
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:

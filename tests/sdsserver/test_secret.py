@@ -8,7 +8,7 @@ from sdsserver.secret import KeyPair, KeyProvider, Secret, encode
 from wire.proto.secret_pb2 import DataSource
 from wire.proto.secret_pb2 import Secret as Message
 
-PAIR = KeyPair(b"chain", b"private", b"root", 1.0, 2.0, 255)
+PAIR = KeyPair(b"chain", b"private", b"root", 1.0, 2.0, 255, 0.5)
 
 
 def test_a_pair_and_its_root() -> None:
