@@ -8,7 +8,7 @@ WORKERS ?= auto
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 
-.PHONY: help demo test test-long check format conformance bench lock protos clean
+.PHONY: help demo test test-long check format conformance bench parity lock protos clean
 help:
 	@sed -n 's/^## //p' Makefile
 
@@ -59,6 +59,10 @@ bench: $(DEV_STAMP)
 ## make protos       regenerate wire/proto/*_pb2.py from the .proto files
 protos: $(DEV_STAMP)
 	$(BIN)/python tools/protos.py
+
+## make parity       rewrite docs/parity.md from its table
+parity: $(DEV_STAMP)
+	$(BIN)/python -m tools.parity
 
 ## make lock         refresh requirements.lock from pyproject.toml
 lock:

@@ -153,11 +153,31 @@ ARRIVES = [
 """Variable, a value, the place in the tree, what stands there; the default, None where that is not the point."""
 
 
+OURS = [
+    ("PILOT_STATE_DIR", "/s", "xds.store.directory", "/s", "/var/lib/istio/data/pilothouse"),
+    ("PILOT_STATE_DIR", "/s", "admin_endpoint.token_file", "/s/admin.token", None),
+    ("PILOT_XDS_CACHE", "off", "xds.store.enabled", False, True),
+    ("PILOT_COMPAT", "strict", "xds.store.enabled", False, True),
+    ("PILOT_XDS_CACHE_MAX_AGE", "1h", "xds.store.max_age", 3600.0, 7 * 86400.0),
+    ("PILOT_IDENTITY_DIR", "/i", "secrets.identity_dir", "/i", ""),
+    ("PILOT_IDENTITY_DIR_TRUST", "true", "secrets.identity_dir_trusted", True, False),
+    ("PILOT_CERT_POLL", "30s", "secrets.poll", 30.0, 5.0),
+    ("PILOT_CA_FALLBACKS", "b:1", "secrets.more_cas.0.address", "b:1", None),
+    ("PILOT_UDS_ALLOW", "7,8", "xds.uds_allow", frozenset({7, 8}), None),
+    ("PILOT_UDS_ALLOW", "any", "secrets.allow_uids", None, None),
+    ("PILOT_METRICS_MERGE", "concatenate", "status.scrape.collisions", "concatenate", "auto"),
+    ("PILOT_ADMIN_ADDR", "127.0.0.1:9", "admin_endpoint.port", 9, 0),
+    ("NOTIFY_SOCKET", "/n", "status.notify_socket", "/n", ""),
+    ("WATCHDOG_USEC", "2000000", "status.watchdog", 2.0, 0.0),
+]
+"""The same for what the peer does not have."""
+
+
 def _named(row: tuple[Any, ...]) -> str:
     return f"{row[0]}={row[1]} -> {row[2]}"
 
 
-@pytest.mark.parametrize("row", ARRIVES, ids=_named)
+@pytest.mark.parametrize("row", [*ARRIVES, *OURS], ids=_named)
 def test_it_arrives(row: tuple[Any, ...]) -> None:
     name, value, path, expected, default = row
     can = {"chooses_groups": True}
