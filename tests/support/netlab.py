@@ -23,6 +23,7 @@ from tests.support.netns import REPO, Netns
 
 POD = {4: "10.77.0.2", 6: "2001:db8:77::2"}
 WORLD = {4: "10.77.0.1", 6: "2001:db8:77::1"}
+PREFIX = {4: 24, 6: 64}
 APP_PORTS = (8080, 9090, 2222)
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 SINK = 7000
@@ -34,18 +35,28 @@ PATIENCE = 1.0
 
 
 class Seen(NamedTuple):
-    """Who answered (``outbound``, ``inbound``, ``dns``, ``app``, ``world``, ``refused``, ``silence``), and the address
-    that was asked for, as the kernel gave it to the one who answered."""
+    """Who answered (``outbound``, ``inbound``, ``dns``, ``app``, ``world``, ``refused``, ``silence``), and what the
+    kernel told the one who answered: the address that was asked for, its socket's own address, the caller's."""
 
     by: str
     address: str = ""
     port: int = 0
+    own: str = ""
+    own_port: int = 0
+    caller: str = ""
 
 
 class Lab:
     """Pod and world; both live until the block ends."""
 
-    def __init__(self, folder: Path, *, nameservers: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        nameservers: list[str] | None = None,
+        families: tuple[int, ...] = (4, 6),
+    ) -> None:
+        self.families = families
         self.pod = Netns([], nameservers or [], _sub(folder, "pod"))
         self.world = Netns([], [], _sub(folder, "world"))
         self._stack = contextlib.ExitStack()
@@ -65,8 +76,8 @@ class Lab:
 
     def _warm_up(self) -> None:
         """Neighbours find each other with a first packet; it may be lost."""
-        for address in WORLD.values():
-            tries = (self.out("tcp", address, 1).by for _ in range(10))
+        for family in self.families:
+            tries = (self.out("tcp", WORLD[family], 1).by for _ in range(10))
             assert "world" in tries
 
     def __exit__(self, *_: object) -> None:
@@ -89,10 +100,12 @@ class Lab:
         )
         for side, addresses in ((pod, POD), (world, WORLD)):
             side.must("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad")
-            side.must("ip", "addr", "add", f"{addresses[4]}/24", "dev", "eth0")
-            side.must("ip", "-6", "addr", "add", f"{addresses[6]}/64", "dev", "eth0", "nodad")
+            for family in self.families:
+                words = ["ip", f"-{family}", "addr", "add", f"{addresses[family]}/{PREFIX[family]}", "dev", "eth0"]  # fmt: skip
+                side.must(*words, *(["nodad"] if family == 6 else []))
             side.must("ip", "link", "set", "eth0", "up")
-        for family, tool in ((4, "iptables-nft"), (6, "ip6tables-nft")):
+        for family in self.families:
+            tool = "iptables-nft" if family == 4 else "ip6tables-nft"
             pod.must("ip", f"-{family}", "route", "add", "default", "via", WORLD[family])
             world.must(
                 "ip", f"-{family}", "route", "add", "local", "default", "dev", "lo", "table", "9"
@@ -102,14 +115,22 @@ class Lab:
                 world.must(tool, "-t", "nat", "-A", "PREROUTING", "-i", "eth0", "-p", protocol, "-j", "REDIRECT", "--to-ports", str(SINK))  # fmt: skip
 
     def out(
-        self, protocol: str, address: str, port: int, *, uid: int = 1000, gid: int = 1000
+        self,
+        protocol: str,
+        address: str,
+        port: int,
+        *,
+        uid: int = 1000,
+        gid: int = 1000,
+        source: str = "",
+        mark: int = 0,
     ) -> Seen:
         """A connection that a process in the pod opens."""
-        return self._inside["pod"].ask(protocol, address, port, uid, gid)
+        return self._inside["pod"].ask(protocol, address, port, uid, gid, source, mark)
 
     def into(self, protocol: str, address: str, port: int) -> Seen:
         """A connection that comes to the pod."""
-        return self._inside["world"].ask(protocol, address, port, 0, 0)
+        return self._inside["world"].ask(protocol, address, port, 0, 0, "", 0)
 
 
 def _sub(folder: Path, name: str) -> Path:
@@ -210,10 +231,18 @@ class _Serve:
                 return
             connection, _ = listener.accept()
             with connection:
-                connection.sendall(json.dumps([name, *original(connection)]).encode())
+                own, caller = connection.getsockname(), connection.getpeername()
+                seen = [name, *original(connection), *own[:2], caller[0]]
+                connection.sendall(json.dumps(seen).encode())
 
-    def _send(self, protocol: str, address: str, port: int, uid: int, gid: int) -> list[Any]:
+    def _send(
+        self, protocol: str, address: str, port: int, uid: int, gid: int, source: str, mark: int
+    ) -> list[Any]:
         client = self._client(protocol, address, uid, gid)
+        if mark:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        if source:
+            client.bind((source, 0))
         with client, selectors.DefaultSelector() as selector:
             client.setblocking(False)
             client.connect_ex((address, port))
