@@ -2,8 +2,9 @@
 """YAML nodes to frozen dataclasses, by their type hints; every fault with its line and field. Pure.
 
 A specification class is a frozen dataclass whose fields are the YAML's in snake case (``metadata={"yaml": ...}``
-where that rule does not give the name). Its class variable ``UNSERVED`` names fields that Istio has and we do not
-act on yet: they are accepted with a warning. Any other name is an error, as a typo would silently lose a rule.
+where that rule does not give the name); protobuf's own spelling in snake case is taken too. A field that no class
+has gives a warning, as istiod goes on without it: ``UNSERVED`` names those that Istio has and we do not act on, any
+other may be a typo that loses a rule.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Decoder:
         known = _fields(cls)
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value)
+            key = _camel(str(key_node.value))
             where = f"{path}.{key}" if path else key
             if key not in known:
                 self._unknown(cls, key_node, where, key)
@@ -105,9 +106,8 @@ class Decoder:
             return
         near = difflib.get_close_matches(key, [*_fields(cls), *getattr(cls, "UNSERVED", ())], 1)
         names = ", ".join(sorted(_fields(cls)))
-        self.fault(
-            node, path, "unknown field", f"did you mean {near[0]!r}?" if near else f"one of {names}"
-        )
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {names}"
+        self.fault(node, path, "unknown field, it has no effect", hint, Severity.WARNING)
 
     def _sequence(self, hint: Any, node: Node, path: str) -> tuple[Any, ...] | Missing:
         if not isinstance(node, SequenceNode):

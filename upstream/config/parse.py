@@ -10,15 +10,15 @@ from typing import Any, Final
 import yaml
 from yaml import MappingNode, Node, ScalarNode
 
-from upstream.config.authorization import check_authorization_policy
-from upstream.config.checks import (
-    check_destination_rule,
+from upstream.config.check_destination_rule import check_destination_rule
+from upstream.config.check_security import (
+    check_authorization_policy,
+    check_dry_run,
     check_peer_authentication,
-    check_service_entry,
-    check_sidecar,
-    check_virtual_service,
-    check_workload_entry,
 )
+from upstream.config.check_service_entry import check_service_entry, check_workload_entry
+from upstream.config.check_sidecar import check_sidecar
+from upstream.config.check_virtual_service import check_virtual_service
 from upstream.config.decode import NULL, Decoder, Missing
 from upstream.config.destination_rule import DestinationRule
 from upstream.config.mesh import yaml_fault
@@ -136,6 +136,9 @@ def _build(
         for path, reason, hint in check(spec):
             where = f"spec.{path}" if path else "spec"
             decoder.fault(_locate(at, path), where, reason, hint)
+        if kind is Kind.AUTHORIZATION_POLICY:
+            for path, reason, hint in check_dry_run(spec, meta.annotations):
+                decoder.fault(node, path, reason, hint)
     if any(fault.fatal for fault in decoder.faults):
         return None, decoder.faults
     built = Object(

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
 from upstream.config.shared import SecuritySelector
 
@@ -33,7 +32,7 @@ class PeerAuthentication:
 
     selector: SecuritySelector | None = None
     mtls: Mtls | None = None
-    port_level_mtls: Mapping[str, Mtls] = field(default_factory=dict)
+    port_level_mtls: Mapping[str, Mtls] | None = None
 
 
 class Action(StrEnum):
@@ -104,8 +103,9 @@ class Condition:
 class Rule:
     """Matches when one source, one operation and all conditions do."""
 
-    from_: tuple[From, ...] = ()
-    to: tuple[To, ...] = ()
+    from_: tuple[From, ...] | None = None
+    """None is everyone; nobody cannot be said."""
+    to: tuple[To, ...] | None = None
     when: tuple[Condition, ...] = ()
 
 
@@ -117,11 +117,22 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRef:
+    """An object that a policy is for instead of workloads by label."""
+
+    group: str = ""
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    section_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationPolicy:
     """Who may do what with a workload."""
 
-    UNSERVED: ClassVar[frozenset[str]] = frozenset({"targetRef", "targetRefs"})
-
+    target_ref: TargetRef | None = None
+    target_refs: tuple[TargetRef, ...] = ()
     selector: SecuritySelector | None = None
     rules: tuple[Rule, ...] = ()
     action: Action = Action.ALLOW

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
 from upstream.config.destination_rule import ConnectionPool
 from upstream.config.shared import NetworkingSelector, Port
@@ -83,9 +82,9 @@ class Egress:
 class Sidecar:
     """What a workload's proxy listens to and knows of."""
 
-    UNSERVED: ClassVar[frozenset[str]] = frozenset({"inboundConnectionPool"})
-
     workload_selector: NetworkingSelector | None = None
     ingress: tuple[Ingress, ...] = ()
     egress: tuple[Egress, ...] = ()
     outbound_traffic_policy: OutboundPolicy | None = None
+    inbound_connection_pool: ConnectionPool | None = None
+    """For all ingress listeners that have none of their own."""

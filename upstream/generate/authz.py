@@ -89,6 +89,9 @@ def policies_for(view: View) -> Policies:
 
 
 def _selects(spec: AuthorizationPolicy, labels: Iterable[tuple[str, str]]) -> bool:
+    """By labels; a policy that targets objects by name is for gateways and waypoints."""
+    if spec.target_ref or spec.target_refs:
+        return False
     wanted = spec.selector.match_labels if spec.selector else {}
     return wanted.items() <= set(labels)
 
@@ -124,7 +127,9 @@ def _rules(view: View, action: Action, policies: Policies, *, tcp: bool) -> rbac
         if action is Action.ALLOW and not one.spec.rules:
             out.policies[f"{prefix}-rule[0]"].CopyFrom(nothing())
         for index, rule in enumerate(one.spec.rules):
-            made = policy_of(rule, view.world, tcp=tcp, deny=action is not Action.ALLOW)
+            made = policy_of(
+                rule, view.world, owner=one.namespace, tcp=tcp, deny=action is not Action.ALLOW
+            )
             if made is not None:
                 out.policies[f"{prefix}-rule[{index}]"].CopyFrom(made)
     return out

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
 from typing import TypeAlias
 
@@ -21,6 +22,7 @@ from envoy.type.matcher.v3 import metadata_pb2, path_pb2, regex_pb2, string_pb2,
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from upstream.config.security import Condition, Operation, Rule, Source
+from upstream.generate.trust_domains import in_all_domains
 from upstream.generate.uri_template import is_template, template_permission
 from upstream.world import World
 
@@ -28,6 +30,10 @@ SPIFFE = "spiffe://"
 JWT = "envoy.filters.http.jwt_authn"
 Permission: TypeAlias = rbac_pb2.Permission
 Principal: TypeAlias = rbac_pb2.Principal
+
+
+Make: TypeAlias = Callable[[Sequence[str]], rbac_pb2.Permission | rbac_pb2.Principal]
+"""Any of these values."""
 
 
 class NotOnTcp(Exception):
@@ -38,25 +44,31 @@ class NotOnTcp(Exception):
 class _Term:
     """Values of one attribute, any of which may hold, and values none of which may."""
 
-    make: Callable[[str], rbac_pb2.Permission | rbac_pb2.Principal]
+    make: Make
     values: Sequence[str]
     not_values: Sequence[str] = ()
     http: bool = False
 
 
-def policy_of(rule: Rule, world: World, *, tcp: bool, deny: bool) -> rbac_pb2.Policy | None:
-    """The rule as a policy; None when it can never be decided on TCP."""
+def policy_of(
+    rule: Rule, world: World, *, owner: str, tcp: bool, deny: bool
+) -> rbac_pb2.Policy | None:
+    """The rule as a policy of the namespace ``owner``; None when it can never be decided on TCP."""
     try:
-        with_permission = [_condition(one, world) for one in rule.when if _on_permission(one)]
-        with_principal = [_condition(one, world) for one in rule.when if not _on_permission(one)]
+        with_permission = [
+            _condition(one, world, owner) for one in rule.when if _on_permission(one)
+        ]
+        with_principal = [
+            _condition(one, world, owner) for one in rule.when if not _on_permission(one)
+        ]
         permissions = [
             _permission([*_operation(to.operation), *with_permission], tcp=tcp, deny=deny)
-            for to in rule.to
+            for to in rule.to or ()
             if to.operation
         ] or [_permission(with_permission, tcp=tcp, deny=deny)]
         principals = [
-            _principal([*_source(one.source, world), *with_principal], tcp=tcp, deny=deny)
-            for one in rule.from_
+            _principal([*_source(one.source, world, owner), *with_principal], tcp=tcp, deny=deny)
+            for one in rule.from_ or ()
             if one.source
         ] or [_principal(with_principal, tcp=tcp, deny=deny)]
     except NotOnTcp:
@@ -76,11 +88,9 @@ def _permission(terms: Sequence[_Term], *, tcp: bool, deny: bool) -> rbac_pb2.Pe
     rules = []
     for term in _visible(terms, tcp=tcp, deny=deny):
         if term.values:
-            some = Permission.Set(rules=[term.make(value) for value in term.values])
-            rules.append(Permission(or_rules=some))
+            rules.append(term.make(term.values))
         if term.not_values:
-            none = Permission.Set(rules=[term.make(value) for value in term.not_values])
-            rules.append(Permission(not_rule=Permission(or_rules=none)))
+            rules.append(Permission(not_rule=term.make(term.not_values)))
     return Permission(and_rules=Permission.Set(rules=rules or [Permission(any=True)]))
 
 
@@ -88,11 +98,9 @@ def _principal(terms: Sequence[_Term], *, tcp: bool, deny: bool) -> rbac_pb2.Pri
     ids = []
     for term in _visible(terms, tcp=tcp, deny=deny):
         if term.values:
-            some = Principal.Set(ids=[term.make(value) for value in term.values])
-            ids.append(Principal(or_ids=some))
+            ids.append(term.make(term.values))
         if term.not_values:
-            none = Principal.Set(ids=[term.make(value) for value in term.not_values])
-            ids.append(Principal(not_id=Principal(or_ids=none)))
+            ids.append(Principal(not_id=term.make(term.not_values)))
     return Principal(and_ids=Principal.Set(ids=ids or [Principal(any=True)]))
 
 
@@ -107,87 +115,87 @@ def _visible(terms: Sequence[_Term], *, tcp: bool, deny: bool) -> Iterator[_Term
         yield term
 
 
+def _rules(make: Callable[[str], rbac_pb2.Permission]) -> Make:
+    return lambda values: Permission(or_rules=Permission.Set(rules=map(make, values)))
+
+
+def _ids(make: Callable[[str], rbac_pb2.Principal]) -> Make:
+    return lambda values: Principal(or_ids=Principal.Set(ids=map(make, values)))
+
+
 def _operation(given: Operation) -> list[_Term]:
     return [
-        _Term(make=_host, values=given.hosts, not_values=given.not_hosts, http=True),
-        _Term(make=_method, values=given.methods, not_values=given.not_methods, http=True),
-        _Term(make=_path, values=given.paths, not_values=given.not_paths, http=True),
-        _Term(make=_port, values=given.ports, not_values=given.not_ports),
+        _Term(make=_rules(_host), values=given.hosts, not_values=given.not_hosts, http=True),
+        _Term(make=_rules(_method), values=given.methods, not_values=given.not_methods, http=True),
+        _Term(make=_rules(_path), values=given.paths, not_values=given.not_paths, http=True),
+        _Term(make=_rules(_port), values=given.ports, not_values=given.not_ports),
     ]
 
 
-def _source(given: Source, world: World) -> list[_Term]:
+def _source(given: Source, world: World, owner: str) -> list[_Term]:
     return [
         _principals(given.principals, given.not_principals, world),
         _Term(
-            make=_request_principal,
+            make=_ids(_request_principal),
             values=given.request_principals,
             not_values=given.not_request_principals,
             http=True,
         ),
-        _Term(make=_account, values=given.service_accounts, not_values=given.not_service_accounts),
-        _Term(make=_namespace, values=given.namespaces, not_values=given.not_namespaces),
-        _Term(make=_remote, values=given.remote_ip_blocks, not_values=given.not_remote_ip_blocks),
-        _Term(make=_direct, values=given.ip_blocks, not_values=given.not_ip_blocks),
+        _Term(
+            make=_ids(partial(_account, owner)),
+            values=given.service_accounts,
+            not_values=given.not_service_accounts,
+        ),
+        _Term(make=_ids(_namespace), values=given.namespaces, not_values=given.not_namespaces),
+        _Term(
+            make=_ids(_remote), values=given.remote_ip_blocks, not_values=given.not_remote_ip_blocks
+        ),
+        _Term(make=_ids(_direct), values=given.ip_blocks, not_values=given.not_ip_blocks),
     ]
 
 
 def _principals(values: Sequence[str], not_values: Sequence[str], world: World) -> _Term:
     return _Term(
-        make=_authenticated,
-        values=_in_all_domains(values, world),
-        not_values=_in_all_domains(not_values, world),
+        make=_ids(_authenticated),
+        values=in_all_domains(values, world.mesh),
+        not_values=in_all_domains(not_values, world.mesh),
     )
 
 
-def _in_all_domains(values: Sequence[str], world: World) -> list[str]:
-    """A principal of our trust domain is also one of each of its aliases."""
-    ours = (world.mesh.trust_domain, *world.mesh.trust_domain_aliases)
-    found: dict[str, None] = {}
-    for value in values:
-        domain, slash, rest = value.partition("/")
-        found[value] = None
-        if slash and domain in (*ours, "cluster.local"):
-            found |= dict.fromkeys(f"{one}/{rest}" for one in ours)
-    return list(found)
-
-
-def _condition(given: Condition, world: World) -> _Term:
+def _condition(given: Condition, world: World, owner: str) -> _Term:
     key = given.key
     if key == "source.principal":
         return _principals(given.values, given.not_values, world)
-    make, http = _attribute(key)
+    make, http = _attribute(key, owner)
     return _Term(make=make, values=given.values, not_values=given.not_values, http=http)
 
 
-def _attribute(
-    key: str,
-) -> tuple[Callable[[str], rbac_pb2.Permission | rbac_pb2.Principal], bool]:
+def _attribute(key: str, owner: str) -> tuple[Make, bool]:
     """How values of the attribute are compared, and whether only HTTP has it."""
-    plain: dict[str, Callable[[str], rbac_pb2.Permission | rbac_pb2.Principal]] = {
-        "source.ip": _direct,
-        "remote.ip": _remote,
-        "source.namespace": _namespace,
-        "source.serviceAccount": _account,
-        "destination.ip": _destination,
-        "destination.port": _port,
-        "connection.sni": _server_name,
+    plain: dict[str, Make] = {
+        "source.ip": _ids(_direct),
+        "remote.ip": _ids(_remote),
+        "source.namespace": _ids(_namespace),
+        "source.serviceAccount": _ids(partial(_account, owner)),
+        "destination.ip": _rules(_destination),
+        "destination.port": _rules(_port),
+        "connection.sni": _rules(_server_name),
     }
     if key in plain:
         return plain[key], False
     if key == "request.auth.principal":
-        return _request_principal, True
+        return _ids(_request_principal), True
     if key.startswith("request.headers["):
         name = key[len("request.headers[") : -1]
-        return lambda value: Principal(header=_header(name, value)), True
+        return _ids(lambda value: Principal(header=_header(name, value))), True
     if key == "request.auth.audiences":
-        return lambda value: _claim(("aud",), value), True
+        return partial(_claim, ("aud",)), True
     if key == "request.auth.presenter":
-        return lambda value: _claim(("azp",), value), True
+        return partial(_claim, ("azp",)), True
     names = tuple(re.findall(r"\[([^\]]*)\]", key))
     if key.startswith("request.auth.claims"):
-        return lambda value: _claim(names, value), True
-    return lambda value: _experimental(key, value), False
+        return partial(_claim, names), True
+    return partial(_experimental, key), False
 
 
 def _on_permission(given: Condition) -> bool:
@@ -202,12 +210,17 @@ def string_matcher(
         return string_pb2.StringMatcher(safe_regex=_regex(".+"))
     if value.startswith("*"):
         if prefix:
-            pattern = f"{re.escape(prefix)}.*{re.escape(value[1:])}"
+            pattern = f"{prefix}.*{_quoted(value[1:])}"
             return string_pb2.StringMatcher(safe_regex=_regex(pattern))
         return string_pb2.StringMatcher(suffix=value[1:], ignore_case=ignore_case)
     if value.endswith("*"):
         return string_pb2.StringMatcher(prefix=prefix + value[:-1], ignore_case=ignore_case)
     return string_pb2.StringMatcher(exact=prefix + value, ignore_case=ignore_case)
+
+
+def _quoted(text: str) -> str:
+    """Go's regexp.QuoteMeta."""
+    return re.sub(r"[\\.+*?()|\[\]{}^$]", r"\\\g<0>", text)
 
 
 def _regex(pattern: str) -> regex_pb2.RegexMatcher:
@@ -268,14 +281,15 @@ def _authenticated(value: str) -> rbac_pb2.Principal:
 
 
 def _namespace(value: str) -> rbac_pb2.Principal:
-    pattern = value.replace("*", ".*")
+    pattern = _quoted(value).replace(r"\*", ".*")
     return _named(string_pb2.StringMatcher(safe_regex=_regex(f".*/ns/{pattern}/.*")))
 
 
-def _account(value: str) -> rbac_pb2.Principal:
-    """``namespace/account``; the check has seen to a namespace."""
+def _account(owner: str, value: str) -> rbac_pb2.Principal:
+    """``namespace/account``, or an account in the policy's own namespace. Peers may put more into the identity."""
     namespace, _, account = value.rpartition("/")
-    pattern = f"{SPIFFE}.+/ns/{namespace or '[^/]+'}/sa/{account}"
+    space = _quoted(namespace or owner)
+    pattern = f"{SPIFFE}.+/ns/{space}/(.+/|)sa/{_quoted(account)}(/.+)?"
     return _named(string_pb2.StringMatcher(safe_regex=_regex(pattern)))
 
 
@@ -288,38 +302,48 @@ def _metadata(path: Sequence[str], value: value_pb2.ValueMatcher) -> metadata_pb
     return metadata_pb2.MetadataMatcher(filter=JWT, path=segments, value=value)
 
 
-def _claim(names: Sequence[str], value: str) -> rbac_pb2.Principal:
-    """A claim of the request's token: a list that holds the value, as istiod has it."""
-    text = value_pb2.ValueMatcher(string_match=string_matcher(value))
-    found = value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=text))
-    return Principal(metadata=_metadata(("payload", *names), found))
+def _any_of(values: Sequence[value_pb2.ValueMatcher]) -> value_pb2.ValueMatcher:
+    return value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=values))
+
+
+def _texts(values: Sequence[str]) -> value_pb2.ValueMatcher:
+    found = [value_pb2.ValueMatcher(string_match=string_matcher(value)) for value in values]
+    return found[0] if len(found) == 1 else _any_of(found)
+
+
+def _claim(names: Sequence[str], values: Sequence[str]) -> rbac_pb2.Principal:
+    """A claim of the request's token: a text, or a list that holds it."""
+    text = _texts(values)
+    in_list = value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=text))
+    return Principal(metadata=_metadata(("payload", *names), _any_of([in_list, text])))
 
 
 def _request_principal(value: str) -> rbac_pb2.Principal:
-    """``issuer/subject`` of the request's token; either may be a wildcard."""
+    """``issuer/subject`` of the request's token; a wildcard at one end leaves the other open."""
+    issuer, _, subject = value.partition("/") if value.startswith("*") else value.rpartition("/")
     if value == "*":
-        parts = [("iss", "*"), ("sub", "*")]
-    else:
-        issuer, _, subject = value.rpartition("/")
-        parts = [("iss", issuer or "*"), ("sub", subject)]
+        issuer, subject = "*", "*"
+    elif "/" not in value:
+        issuer, subject = ("*", value) if value.startswith("*") else (value, "")
+        subject = "*" if value.endswith("*") else subject
     ids = [
-        Principal(
-            metadata=_metadata(
-                ("payload", name), value_pb2.ValueMatcher(string_match=string_matcher(text))
-            )
-        )
-        for name, text in parts
+        Principal(metadata=_metadata(("payload", name), _texts([text])))
+        for name, text in (("iss", issuer), ("sub", subject))
     ]
     return Principal(and_ids=Principal.Set(ids=ids))
 
 
-def _experimental(key: str, value: str) -> rbac_pb2.Permission:
+def _experimental(key: str, values: Sequence[str]) -> rbac_pb2.Permission:
     """``experimental.envoy.filters.<filter>[<key>]``; a value in brackets is looked for in a list."""
     name, _, inner = key.removeprefix("experimental.").partition("[")
-    in_list = value.startswith("[") and value.endswith("]")
-    matcher = value_pb2.ValueMatcher(string_match=string_matcher(value.strip("[]")))
-    if in_list:
-        matcher = value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=matcher))
+    found = []
+    for value in values:
+        matcher = _texts([value.strip("[]")])
+        if value.startswith("[") and value.endswith("]"):
+            matcher = value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=matcher))
+        found.append(matcher)
     segment = metadata_pb2.MetadataMatcher.PathSegment(key=inner.rstrip("]"))
-    found = metadata_pb2.MetadataMatcher(filter=name, path=[segment], value=matcher)
-    return Permission(metadata=found)
+    value = found[0] if len(found) == 1 else _any_of(found)
+    return Permission(
+        metadata=metadata_pb2.MetadataMatcher(filter=name, path=[segment], value=value)
+    )

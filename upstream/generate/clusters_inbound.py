@@ -76,8 +76,10 @@ def _cluster(view: View, port: InboundPort) -> Generated:
 
 def _pool(view: View, port: InboundPort) -> ConnectionPool:
     """Limits that clients have towards this service hold for its own proxy too."""
-    if port.pool:
-        return port.pool
+    sidecar = view.scope.sidecar
+    pool = port.pool or (sidecar.spec.inbound_connection_pool if sidecar else None)
+    if pool:
+        return pool
     if port.services:
         rule = inbound_rule_for(view.proxy, port.services[0], view.world)
         if rule:

@@ -50,7 +50,7 @@ def workload_mode(namespace: str, labels: Mapping[str, str], port: int, world: W
             continue
         if selector.match_labels.items() <= labels.items():
             own = _mode(policy.spec, inherited)
-            at_port = policy.spec.port_level_mtls.get(str(port))
+            at_port = (policy.spec.port_level_mtls or {}).get(str(port))
             given = at_port.mode if at_port else MtlsMode.UNSET
             return own if given is MtlsMode.UNSET else given
     return inherited

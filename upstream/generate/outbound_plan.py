@@ -7,6 +7,7 @@ the wildcard one where a network or a server name tells them apart. Source: spec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from upstream.config.shared import Protocol
@@ -41,6 +42,14 @@ class Planned:
     def name(self) -> str:
         return listener(self.bind, self.port)
 
+    def add(self, chains: Iterable[TcpChain]) -> None:
+        """Of two that nothing tells apart the oldest stays (peer)."""
+        taken = {match for chain in self.chains for match in chain.matches}
+        for chain in chains:
+            for rest in chain.without(taken):
+                self.chains.append(rest)
+                taken |= rest.matches
+
 
 def outbound_plan(view: View) -> list[Planned]:
     """By name. Sidecar listeners with a port come first and keep their address for themselves."""
@@ -48,7 +57,8 @@ def outbound_plan(view: View) -> list[Planned]:
     for egress in view.scope.egress:
         if egress.port is not None:
             one = _explicit(view, egress)
-            plan.setdefault(one.name, one)
+            if one.route or one.chains:  # Envoy takes no listener that leads nowhere
+                plan.setdefault(one.name, one)
     locked = frozenset(plan)
     for egress in view.scope.egress:
         if egress.port is None:
@@ -81,10 +91,10 @@ def _explicit(view: View, egress: EgressListener) -> Planned:
         one.route = bind if bind.startswith(UNIX) else str(port.number)
         return one
     for service in egress.services:
-        service_port = service.port(port.number)
+        only = service.ports[0] if len(service.ports) == 1 else None
+        service_port = service.port(port.number) or only  # peer: a listener's port may be its own
         if service_port:
-            one.chains.extend(tcp_chains(view, service, service_port))
-            break
+            one.add(tcp_chains(view, service, service_port))
     return one
 
 
@@ -124,7 +134,4 @@ def _join(view: View, one: Planned, service: Service, port: ServicePort) -> None
     if port.protocol.auto:
         alone = not one.shared and not one.real
         one.route = f"{service.hostname}:{port.number}" if alone else str(port.number)
-    known = {chain.match for chain in one.chains}
-    for chain in tcp_chains(view, service, port):
-        if chain.match not in known:  # peer: of two that nothing tells apart the oldest stays
-            one.chains.append(chain)
+    one.add(tcp_chains(view, service, port))

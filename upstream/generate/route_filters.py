@@ -11,31 +11,19 @@ from envoy.type.matcher.v3 import string_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf.wrappers_pb2 import BoolValue
 
-from upstream.config.virtual_service import Abort, Cors, Delay, Fault, UnmatchedPreflights
+from upstream.config.virtual_service import (
+    GRPC_CODES,
+    Abort,
+    Cors,
+    Delay,
+    Fault,
+    UnmatchedPreflights,
+)
 from upstream.generate.route_action import percent
 from upstream.generate.route_match import string_matcher
 
 FAULT = "envoy.filters.http.fault"
 CORS = "envoy.filters.http.cors"
-GRPC_CODES = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-]
 
 
 def fault(given: Fault) -> fault_pb2.HTTPFault:

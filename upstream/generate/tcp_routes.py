@@ -7,8 +7,10 @@ Source: spec/upstream.md 7.3, 7.4; istio pilot/pkg/networking/core/tls.go.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from ipaddress import ip_network
 
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
@@ -22,6 +24,9 @@ from upstream.generate.view import View
 from upstream.generate.virtual_services import Routing
 from upstream.hosts import subset_of
 from upstream.registry import Service, ServicePort
+
+ANY = "*"
+"""A server name that stands for all of them, and for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,9 +47,26 @@ class TcpChain:
         return not (self.networks or self.server_names)
 
     @property
-    def match(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Two chains of one listener must differ in this."""
-        return (self.networks, self.server_names)
+    def matches(self) -> frozenset[tuple[str, str]]:
+        """Each network with each name: no two chains of a listener may share one, or Envoy refuses them all."""
+        networks = [str(ip_network(one, strict=False)) for one in self.networks] or [""]
+        return frozenset((one, name) for one in networks for name in self.server_names or ("",))
+
+    def without(self, taken: AbstractSet[tuple[str, str]]) -> Iterator[TcpChain]:
+        """What is left of it where others came first; in several chains where the networks differ in names."""
+        left: dict[tuple[str, ...], list[str]] = {}
+        for network in self.networks or ("",):
+            alone = replace(self, networks=(network,) if network else ())
+            free = {name for _, name in alone.matches - taken}
+            names = tuple(name for name in self.server_names or ("",) if name in free)
+            if names:
+                left.setdefault(names, []).append(network)
+        for names, networks in left.items():
+            yield replace(
+                self,
+                networks=tuple(one for one in networks if one),
+                server_names=tuple(name for name in names if name),
+            )
 
 
 def tcp_chains(view: View, service: Service, port: ServicePort) -> list[TcpChain]:
@@ -64,9 +86,14 @@ def tcp_chains(view: View, service: Service, port: ServicePort) -> list[TcpChain
     return [*made, _own(service, port)]
 
 
+def _networks(service: Service) -> tuple[str, ...]:
+    """The service's address where that is a network, whose listener others share."""
+    return (service.address,) if service.has_address and not service.virtual_ip else ()
+
+
 def _own(service: Service, port: ServicePort) -> TcpChain:
-    if service.has_address and not service.virtual_ip:
-        return TcpChain(service=service, port=port, networks=(service.address,))
+    if networks := _networks(service):
+        return TcpChain(service=service, port=port, networks=networks)
     if port.protocol.tls and not service.virtual_ip:
         return TcpChain(service=service, port=port, server_names=(service.hostname,))
     return TcpChain(service=service, port=port)
@@ -79,8 +106,8 @@ def _tls(view: View, routing: Routing, service: Service, port: ServicePort) -> I
                 yield TcpChain(
                     service=service,
                     port=port,
-                    server_names=match.sni_hosts,
-                    networks=match.destination_subnets,
+                    server_names=() if ANY in match.sni_hosts else match.sni_hosts,
+                    networks=match.destination_subnets or _networks(service),
                     routing=routing,
                     destinations=route.route,
                 )

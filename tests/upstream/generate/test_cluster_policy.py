@@ -67,10 +67,10 @@ SAME = {"useDownstreamProtocolConfig": {**HTTP1, **HTTP2}}
 @pytest.mark.parametrize(
     ("protocol", "pool", "expected"),
     [
-        ("HTTP", "{}", {}),
-        ("TCP", "{}", {}),
-        ("HTTP2", "{}", {"explicitHttpConfig": HTTP2}),
-        ("GRPC", "{}", {"explicitHttpConfig": HTTP2}),
+        ("HTTP", "{tcp: {}}", {}),
+        ("TCP", "{tcp: {}}", {}),
+        ("HTTP2", "{tcp: {}}", {"explicitHttpConfig": HTTP2}),
+        ("GRPC", "{tcp: {}}", {"explicitHttpConfig": HTTP2}),
         ("HTTP", "{http: {h2UpgradePolicy: UPGRADE}}", {"explicitHttpConfig": HTTP2}),
         ("HTTP", "{http: {h2UpgradePolicy: DO_NOT_UPGRADE}}", {}),
         ("TCP", "{http: {h2UpgradePolicy: UPGRADE}}", {}),
@@ -190,7 +190,6 @@ def test_passthrough_balance_makes_the_cluster_follow_the_connection() -> None:
             },
             {},
         ),
-        ("{consecutiveLocalOriginFailures: 7}", {}, {}),
         (
             "{splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 7}",
             {
@@ -219,8 +218,8 @@ def test_connect_timeout_of_the_rule_goes_over_the_meshs() -> None:
 @pytest.mark.parametrize(
     ("mesh", "pool", "expected"),
     [
-        (None, "{}", None),
-        ("tcpKeepalive: {probes: 2}", "{}", {"keepaliveProbes": 2}),
+        (None, "{tcp: {}}", None),
+        ("tcpKeepalive: {probes: 2}", "{tcp: {}}", {"keepaliveProbes": 2}),
         (
             "tcpKeepalive: {probes: 2}",
             "{tcp: {tcpKeepalive: {time: 30s, interval: 5s}}}",

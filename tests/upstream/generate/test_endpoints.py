@@ -87,10 +87,16 @@ def test_an_unknown_name_is_answered_empty(name: str) -> None:
     assert assignment("[{address: 10.1.0.1}]", name) == {"clusterName": name}
 
 
-def test_the_same_address_counts_once_and_names_are_not_addresses() -> None:
-    some = "[{address: 10.1.0.1}, {address: 10.1.0.1}, {address: 'unix:///x.sock'}]"
-    paths = [one["endpoint"]["address"] for one in members(some)]
-    assert [set(one) for one in paths] == [{"socketAddress"}, {"pipe"}]
+def test_the_same_address_counts_once() -> None:
+    assert addresses("[{address: 10.1.0.1}, {address: 10.1.0.1}]") == [("10.1.0.1", 8080)]
+
+
+def test_a_socket_has_no_port() -> None:
+    one_port = ENTRY.replace("  - {number: 81, name: more, protocol: HTTP}\n", "")
+    objects = world(one_port.replace("ENDPOINTS", "[{address: 'unix:///x.sock'}]"))
+    (made,) = generate(ENDPOINT, sidecar(), objects, frozenset({"outbound|80||a.test"}))
+    (group,) = plain(unpack(made, ClusterLoadAssignment))["endpoints"]
+    assert group["lbEndpoints"][0]["endpoint"]["address"] == {"pipe": {"path": "/x.sock"}}
 
 
 def test_weights_add_up_in_their_locality() -> None:
