@@ -168,8 +168,8 @@ def _locate(node: Node, path: str) -> Node:
 def _step(node: Node, step: str) -> Node | None:
     if step.startswith("[") and isinstance(node, yaml.SequenceNode):
         items: list[Node] = node.value
-        index = int(step[1:-1])
-        return items[index] if index < len(items) else None
+        index = step[1:-1]
+        return items[int(index)] if index.isdigit() and int(index) < len(items) else None
     return dict(_entries(node)).get(step.strip("[]"))
 
 
