@@ -67,5 +67,6 @@ def test_of_bootstrap_and_iptables_only_what_crosses_the_border() -> None:
     assert {name for name in modules if name.startswith("iptables.")} <= {
         "iptables.config",
         "iptables.plan",
+        "iptables.reasons",
         "iptables.rules",
     }
