@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, TypeVar
 
@@ -79,7 +80,12 @@ def _add_discovery(commands: argparse._SubParsersAction[_Parser]) -> None:
     flag("--log_as_json", nargs="?", const="true", default="false", metavar="BOOL")
     flag("--state-dir", default=STATE_DIR, metavar="DIR", help="authority's key, bound addresses")
     flag(
-        "--profile", default=Profile.STOCK.value, metavar="stock|istio", help="which Envoy listens"
+        "--profile",
+        nargs="?",
+        const="true",
+        default=Profile.STOCK.value,
+        metavar="stock|istio",
+        help="which Envoy listens",
     )
     for name in IGNORED:
         flag(name, default=None, help=argparse.SUPPRESS)
@@ -288,13 +294,11 @@ def jwt_rule(text: str) -> JwtRule:
 def _push(env: Mapping[str, str], faults: _Faults) -> PushOptions:
     defaults = PushOptions()
     return PushOptions(
-        debounce_after=faults.env(
-            env, "PILOT_DEBOUNCE_AFTER", durations.parse, defaults.debounce_after
-        ),
-        debounce_max=faults.env(env, "PILOT_DEBOUNCE_MAX", durations.parse, defaults.debounce_max),
+        debounce_after=faults.env(env, "PILOT_DEBOUNCE_AFTER", _duration, defaults.debounce_after),
+        debounce_max=faults.env(env, "PILOT_DEBOUNCE_MAX", _duration, defaults.debounce_max),
         throttle=faults.env(env, "PILOT_PUSH_THROTTLE", _count, defaults.throttle),
         streams_per_second=faults.env(
-            env, "PILOT_MAX_REQUESTS_PER_SECOND", float, defaults.streams_per_second
+            env, "PILOT_MAX_REQUESTS_PER_SECOND", _rate, defaults.streams_per_second
         ),
     )
 
@@ -315,6 +319,8 @@ def _notes(
     notes = [f"flag {word.partition('=')[0]} is unknown and ignored" for word in flags_in(unknown)]
     if any(getattr(arguments, name.lstrip("-")) is not None for name in IGNORED):
         notes.append("ctrlz is not served: its flags are ignored")
+    if arguments.profile.lower() in ("true", "false"):
+        notes.append("--profile names the Envoy that listens (stock, istio): no profiling pages")
     if arguments.httpsAddr and arguments.registries != "":
         notes.append("webhooks are not served: --httpsAddr is ignored")
     if not arguments.grpcAddr:
@@ -331,6 +337,8 @@ def flags_in(words: Sequence[str]) -> list[str]:
 
 
 def _profile(text: str) -> Profile:
+    if text.lower() in ("true", "false"):
+        return Profile.STOCK  # istiod's switch of the same name; said in the notes
     try:
         return Profile(text)
     except ValueError:
@@ -351,6 +359,20 @@ def _positive_duration(text: str) -> float:
     if seconds <= 0:
         raise ValueError("must be longer than nothing")
     return seconds
+
+
+def _duration(text: str) -> float:
+    seconds = durations.parse(text)
+    if seconds < 0:
+        raise ValueError("must not be negative")
+    return seconds
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError("must be a number of streams a second, 0 for the default")
+    return number
 
 
 def _count(text: str) -> int:

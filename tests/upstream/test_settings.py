@@ -147,12 +147,19 @@ def test_environment() -> None:
 
 
 def test_bad_variable_is_said_and_replaced() -> None:
-    env = {"PILOT_DEBOUNCE_AFTER": "soon", "MAX_WORKLOAD_CERT_TTL": "-1h"}
+    env = {
+        "PILOT_DEBOUNCE_AFTER": "soon",
+        "PILOT_DEBOUNCE_MAX": "-1s",
+        "PILOT_MAX_REQUESTS_PER_SECOND": "nan",
+        "MAX_WORKLOAD_CERT_TTL": "-1h",
+    }
     options = serve(*BARE, env=env)
-    assert options.push.debounce_after == 0.1
+    assert (options.push.debounce_after, options.push.debounce_max) == (0.1, 10)
     assert [note.partition("=")[0] for note in options.notes] == [
         "MAX_WORKLOAD_CERT_TTL",
         "PILOT_DEBOUNCE_AFTER",
+        "PILOT_DEBOUNCE_MAX",
+        "PILOT_MAX_REQUESTS_PER_SECOND",
     ]
     with pytest.raises(BadSettings, match="PILOT_DEBOUNCE_AFTER"):
         serve(*BARE, env={**env, "PILOT_STRICT_SETTINGS": "true"})
@@ -186,3 +193,11 @@ def test_token_faults_together() -> None:
 def test_usage_fault_is_one_of_ours() -> None:
     with pytest.raises(BadSetting, match="--namespace"):
         parser().parse_args(["token"])
+
+
+def test_istiods_profiling_switch_is_no_envoy() -> None:
+    for flag in ("--profile=true", "--profile"):
+        options = serve(*BARE, flag)
+        assert options.profile is Profile.STOCK
+        assert any("no profiling pages" in note for note in options.notes)
+    assert serve(*BARE, "--profile=istio").profile is Profile.ISTIO

@@ -62,7 +62,8 @@ def _all(view: View) -> Iterator[Generated]:
 def _of_service(view: View, service: Service) -> tuple[Generated, ...]:
     """Shared by all proxies for which the same rule holds; localities decide where they play a part."""
     rule = rule_for(view.proxy, service, view.world)
-    located = view.proxy.locality if service.discovery in _DNS else None
+    inline = service.discovery in _DNS  # its clusters hold endpoints, as this proxy sees them
+    located = (view.proxy.locality, view.proxy.cluster_id) if inline else None
     key = ("clusters", service, rule, view.router, located)
     return view.world.memo(key, lambda: tuple(_build_service(view, service, rule)))
 

@@ -132,7 +132,8 @@ def upstream_socket(
 def downstream_socket(world: World, alpn: Sequence[str]) -> base_pb2.TransportSocket:
     """The server's side: a client certificate of our trust domains is required."""
     domains = (world.mesh.trust_domain, *world.mesh.trust_domain_aliases)
-    names = [string_pb2.StringMatcher(prefix=f"spiffe://{domain}/") for domain in domains]
+    known = [domain for domain in domains if domain]
+    names = [string_pb2.StringMatcher(prefix=f"spiffe://{domain}/") for domain in known]
     context = tls_pb2.DownstreamTlsContext(
         require_client_certificate=BoolValue(value=True),
         common_tls_context=tls_pb2.CommonTlsContext(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from upstream.config import Fault, Object
+from upstream.config import Fault, Key, Object, Severity
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE = 32 << 20
@@ -71,6 +71,7 @@ class Directory:
         self._parse = parse
         self._entries: dict[str, Entry] = {}
         self._missing = False
+        self._shadowed: tuple[Fault, ...] = ()
 
     def objects(self) -> Objects:
         """The good objects by file; files without any are left out."""
@@ -78,7 +79,8 @@ class Directory:
 
     def faults(self) -> list[Fault]:
         """Everything that is wrong now."""
-        return [fault for name in sorted(self._entries) for fault in self._entries[name].faults]
+        mine = [fault for name in sorted(self._entries) for fault in self._entries[name].faults]
+        return [*mine, *self._shadowed]
 
     def look(self) -> Look:
         """Read what has changed."""
@@ -105,6 +107,8 @@ class Directory:
                 faults += entry.faults
             if old is not None and old.faults and not entry.faults:
                 healed.append(name)
+        said, self._shadowed = self._shadowed, tuple(_shadowed(self.objects()))
+        faults += [fault for fault in self._shadowed if fault not in said]
         unsettled = any(entry.read != entry.seen for entry in self._entries.values())
         return Look(changed, tuple(faults), tuple(healed), unsettled)
 
@@ -155,6 +159,24 @@ def _unreadable(source: str, why: str) -> Fault:
 def _settled(old: Entry, stamp: Stamp) -> bool:
     """Renamed into place, or unchanged since the last look."""
     return stamp.inode != old.seen.inode or stamp == old.seen
+
+
+def _shadowed(objects: Objects) -> Iterator[Fault]:
+    """Objects that have no effect, as a file that sorts before theirs has the same ones."""
+    first: dict[Key, tuple[str, int]] = {}
+    for name in sorted(objects):
+        for one in objects[name]:
+            file, line = first.setdefault(one.key, (name, one.line))
+            if file != name:
+                yield Fault(
+                    source=name,
+                    line=one.line,
+                    object=str(one.key),
+                    field="metadata.name",
+                    reason=f"has no effect: {file}:{line} defines the same object",
+                    hint="remove one of the two",
+                    severity=Severity.WARNING,
+                )
 
 
 def _walk(path: str) -> Iterator[tuple[str, Stamp]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,3 +115,16 @@ def test_what_proxies_share_is_made_once() -> None:
 def test_of_one_name_the_first_counts() -> None:
     text = entry("STATIC") + "---" + entry("DNS").replace("name: a,", "name: b,")
     assert outbound(text)["outbound|80||a.test"]["type"] == "EDS"
+
+
+def test_proxies_of_two_clusters_do_not_share_what_names_their_cluster() -> None:
+    text = """
+    apiVersion: networking.istio.io/v1
+    kind: ServiceEntry
+    metadata: {name: d, namespace: default}
+    spec: {hosts: [d.test], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}
+    """
+    objects = world(text)
+    for cluster in ("one", "two"):
+        made = clusters(replace(sidecar(), cluster_id=cluster), objects)["outbound|80||d.test"]
+        assert f";{cluster}" in str(made.load_assignment)

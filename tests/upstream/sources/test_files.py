@@ -185,3 +185,21 @@ def test_links_as_in_a_mounted_config_map(yaml: Yaml) -> None:
     (yaml.path / "..new").replace(yaml.path / "..data")
     assert yaml.look().changed
     assert yaml.held() == "v2"
+
+
+def test_the_same_object_in_two_files_is_said_once(tmp_path: Path) -> None:
+    yaml = Yaml(tmp_path)
+    yaml.put("a.yaml", "one")
+    yaml.put("b.yaml", "one two")
+    (fault,) = yaml.look().faults
+    assert (fault.source, fault.object, fault.fatal) == (
+        str(tmp_path / "b.yaml"),
+        "Sidecar/n/one",
+        False,
+    )
+    assert f"{tmp_path / 'a.yaml'}:0 defines the same object" in fault.reason
+    assert yaml.look().faults == ()
+    assert yaml.directory.faults() == [fault]
+    yaml.put("b.yaml", "two")
+    yaml.look()
+    assert yaml.directory.faults() == []
