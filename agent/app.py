@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
+from random import Random
 from typing import Any, NoReturn
 
 import mesh.log
@@ -22,12 +23,12 @@ from agent.admin.resources import usage
 from agent.admin.server import AdminServer
 from agent.admin.timeline import last_nack
 from agent.envoy.admin import EnvoyAdmin
-from agent.envoy.command import command_line
-from agent.envoy.process import EnvoyProcess
+from agent.envoy.launcher import Launcher
 from agent.envoy.supervisor import Supervisor
 from agent.lifecycle import Lifecycle
 from agent.readiness import Readiness
 from agent.settings import Settings
+from agent.shutdown import told
 from agent.status.capture import Captured, CaptureProbe
 from agent.status.health import Health
 from agent.status.notify import Notifier
@@ -77,14 +78,22 @@ class Agent:
         self._sds = sds
         self._xds = XdsProxy(settings.xds, clock, local={types.PROXY_CONFIG: sds.on_proxy_config})
         admin = EnvoyAdmin(settings.admin)
-        self._life = Lifecycle(settings.lifecycle, with_envoy=settings.with_envoy)
-        self.supervisor = Supervisor(self._life, EnvoyProcess(settings.process), admin)
+        self._life = Lifecycle(
+            settings.lifecycle,
+            with_envoy=settings.with_envoy,
+            chance=Random().random(),  # noqa: S311  spreads ends, keeps no secret
+        )
+        self._launcher = Launcher(settings.envoy, settings.process, settings.hot_restart)
+        self.supervisor = Supervisor(
+            self._life, self._launcher.first, admin, on_change=self._on_other_envoy
+        )
         self._own = OwnMetrics()
         self._started = Readiness(STEPS, started=clock.monotonic())
         self._health = Health(
             admin if settings.status.probe_envoy else None,
             grpc_bootstrap=settings.status.grpc_bootstrap,
-            stopped=lambda: self.supervisor.cause,
+            extra=(self._draining_fault,),
+            stopped=lambda: self.supervisor.cause if self._life.stopping else "",
             on_live=self._on_live,
         )
         self._workload = self._workload_health()
@@ -103,10 +112,13 @@ class Agent:
     async def run(self) -> ExitCode:
         """Until the lifecycle is over."""
         stop = asyncio.Event()
+        if self._settings.with_envoy:
+            log.info("shutdown plan", **told(self._life.plan))
         try:
             await run_parts(await self._parts(stop), stop=stop)
         finally:
-            await self.supervisor.process.close()
+            await self.supervisor.close()
+            self._launcher.sweep()
         log.info("agent ends", code=int(self._code))
         return self._code
 
@@ -186,7 +198,8 @@ class Agent:
             await event.wait()  # no deadline: a part that cannot start raises
         if self._settings.with_envoy and not self._life.stopping:
             log.info("starting envoy", bootstrap=path)
-            await self.supervisor.run_envoy(command_line(self._settings.envoy, path))
+            self._launcher.bootstrap = path
+            await self.supervisor.run_envoy()
         await _for_ever()
 
     async def _bootstrap(self) -> str:
@@ -204,11 +217,23 @@ class Agent:
         log.info("start-up step done", step=name, pending=",".join(self._started.pending))
 
     def _on_live(self) -> None:
-        self.supervisor.was_live = True
-        self._own.startup_seconds = seconds_since_exec()
+        if self.supervisor.envoy is not None:
+            self.supervisor.envoy.was_live = True
+        if not self._own.startup_seconds:
+            self._own.startup_seconds = seconds_since_exec()
+
+    def _on_other_envoy(self) -> None:
+        self._health.forget_envoy()
+
+    def _draining_fault(self) -> str:
+        """The peer stays ready while it drains; who asked for a delay before wants to be told of the drain."""
+        lifecycle = self._settings.lifecycle
+        told = bool(lifecycle.drain_delay or lifecycle.drain_jitter)
+        return f"draining: {self.supervisor.cause}" if told and self.supervisor.draining else ""
 
     def _metrics(self) -> str:
-        return f"{self._sds.metrics()}{self._xds.metrics()}{self._own.render()}"
+        parts = (self._sds.metrics(), self._xds.metrics(), self._own.render())
+        return "".join((*parts, self.supervisor.metrics()))
 
     def quit(self) -> None:
         self.supervisor.quit()
@@ -222,7 +247,7 @@ class Agent:
     async def detail(self) -> Mapping[str, object]:
         """The same, with what Envoy says of itself now."""
         await self._health.check()
-        envoy = self.supervisor.process.pid
+        envoy = self.supervisor.pid
         return {
             **self.status(),
             "envoy": {"pid": envoy, **await self._health.envoy_facts()},
@@ -269,7 +294,7 @@ class Agent:
             "state": self._life.state.name,
             "started": self._started.status(),
             "ready": {"fault": self._health.fault, "ready": not self._health.fault},
-            "envoy": {"pid": self.supervisor.process.pid},
+            "envoy": {"pid": self.supervisor.pid},
             "secrets": self._sds.status(),
             "xds": self._xds.status(),
             "lastNack": last_nack(self._xds.push_counts()),

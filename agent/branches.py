@@ -14,7 +14,6 @@ from typing import Any
 from agent.admin.options import SETTING as ADMIN_ADDRESS
 from agent.admin.options import AdminEndpointOptions, tcp_address
 from agent.environment import Environment
-from agent.envoy.options import AdminOptions, ProcessOptions
 from agent.status.options import CallOptions, StatusOptions
 from agent.status.probers import SETTING as PROBERS
 from agent.status.probers import Prober, app_probers, health_probe
@@ -22,7 +21,7 @@ from agent.status.prometheus import NO_SCRAPE, Collisions, ScrapeOptions, scrape
 from agent.status.prometheus import SETTING as PROMETHEUS
 from agent.xds.options import StoreOptions, XdsOptions
 from mesh import durations, paths, ports
-from mesh.compliance import FIPS_CIPHERS, TlsPolicy, tls_policy
+from mesh.compliance import TlsPolicy, tls_policy
 from mesh.errors import BadSetting
 from mesh.identity import Identity
 from mesh.node import headers_from_env
@@ -44,15 +43,6 @@ TRUST_DOMAIN = "cluster.local"
 _DAY = 24 * 3600.0
 
 
-def process_branch(env: Environment, uid: int) -> ProcessOptions:
-    """Envoy's environment and user."""
-    environment = dict(env.variables)
-    if env.text("COMPLIANCE_POLICY") in ("fips-140-2", "fips-140-3"):
-        environment["GRPC_SSL_CIPHER_SUITES"] = FIPS_CIPHERS
-    drops = uid == 0 and env.text("DNS_PROXY_ADDR", "localhost:15053").endswith(":53")
-    return ProcessOptions(environment=environment, uid=ports.PROXY_UID if drops else None)
-
-
 def compliance(env: Environment) -> TlsPolicy | None:
     """COMPLIANCE_POLICY for our own connections; an unknown one is the peer's warning, and none."""
     name = env.text("COMPLIANCE_POLICY")
@@ -62,25 +52,6 @@ def compliance(env: Environment) -> TlsPolicy | None:
         hint = "no policy is applied"
         env.tolerated.append(BadSetting("COMPLIANCE_POLICY", name, str(error), hint=hint))
         return None
-
-
-def admin_branch(
-    env: Environment, config: ProxyConfig, kind: str, instance_ips: Sequence[str]
-) -> AdminOptions:
-    """Where Envoy is asked, and which listeners do not count as traffic."""
-    own = (
-        config.status_port,
-        env.port("ENVOY_PROMETHEUS_PORT", ports.ENVOY_PROMETHEUS),
-        env.port("ENVOY_STATUS_PORT", ports.ENVOY_STATUS),
-        env.port("ENVOY_SECURE_METRICS_PORT", 0),
-        env.port("ENVOY_SECURE_MERGED_METRICS_PORT", 0),
-    )
-    return AdminOptions(
-        port=config.proxy_admin_port,
-        host="::1" if all(":" in each for each in instance_ips) else "127.0.0.1",
-        inbound_only=kind == "sidecar",
-        own_ports=tuple(port for port in own if port),
-    )
 
 
 def admin_endpoint_branch(

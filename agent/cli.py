@@ -70,6 +70,7 @@ Commands:
   request <method> <path> [body]   ask Envoy's admin port or the agent's status port
   wait                             return when Envoy is ready
   istio-iptables                   set up traffic capture
+  shutdown-plan                    what an end would do, phase by phase, with these settings
   version                          print the version
 
 Flags of every command:
@@ -137,6 +138,21 @@ def proxy(words: list[str]) -> int:
     return asyncio.run(run_agent(settings, SystemClock()))
 
 
+def shutdown_plan(words: list[str]) -> int:
+    """``shutdown-plan``: the plan of a ``proxy`` with this environment and these flags. Ours."""
+    parsed = parse(words, LOGGING | PROXY)
+    if _helped(parsed):
+        return ExitCode.OK
+    from agent.settings import lifecycle_of
+    from agent.shutdown import explained
+
+    options, tolerated = lifecycle_of(_world(_flags(parsed)))
+    for fault in tolerated:
+        print(f"warning: {fault}: {fault.hint}", file=sys.stderr)
+    print(explained(options), end="")
+    return ExitCode.OK
+
+
 def _helped(parsed: Parsed) -> bool:
     if "help" not in parsed.texts and "h" not in parsed.texts:
         return False
@@ -175,9 +191,11 @@ def _world(flags: Flags) -> World:
     """Everything outside that settings depend on."""
     from agent.interfaces import usable_addresses
     from agent.settings import World
+    from mesh.cgroup import Cgroup
     from wire.h2io.tls import can_choose_groups
 
     env = dict(os.environ)
+    group = Cgroup()
     return World(
         env=env,
         flags=flags,
@@ -190,6 +208,9 @@ def _world(flags: Flags) -> World:
         exists=lambda path: os.path.exists(path) and not os.path.isdir(path),
         version=version.VERSION,
         chooses_groups=can_choose_groups(),
+        cpus=group.cpus(),
+        cores=os.cpu_count() or 1,
+        memory=group.memory(),
     )
 
 
@@ -292,6 +313,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "wait": wait,
     "version": show_version,
     "istio-iptables": iptables,
+    "shutdown-plan": shutdown_plan,
 }
 
 if __name__ == "__main__":

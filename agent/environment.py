@@ -8,7 +8,7 @@ under PILOT_STRICT_SETTINGS each of them is a fault. Source: spec/agent.md conve
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from mesh import durations
@@ -59,6 +59,18 @@ class Environment:
             name, default, durations.parse, "not a duration such as 300ms, 5s or 1h30m"
         )
 
+    def span(self, name: str, default: float) -> float:
+        """As ``duration``, but never below zero."""
+        return self._read(name, default, _span, "not a duration such as 300ms, 5s or 1h30m")
+
+    def count(self, name: str, default: int) -> int:
+        """A whole number, never below zero."""
+        return self._read(name, default, _count, "not a whole number of zero or more")
+
+    def choice(self, name: str, default: str, words: Sequence[str]) -> str:
+        """One of ``words``."""
+        return self._read(name, default, _one_of(words), f"not one of {', '.join(words)}")
+
     def _read(self, name: str, default: T, parse: Callable[[str], T], why: str) -> T:
         self.asked.setdefault(name, default)
         text = self.variables.get(name)
@@ -82,6 +94,29 @@ def _integer(text: str) -> int:
     if not _INTEGER.fullmatch(text):
         raise ValueError(text)
     return int(text)
+
+
+def _count(text: str) -> int:
+    value = _integer(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def _span(text: str) -> float:
+    value = durations.parse(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return parse
 
 
 def _port(text: str) -> int:

@@ -6,7 +6,8 @@
         +--- Woke --- RESTARTING <+  EnvoyExited, where restarts are left: PILOT_ENVOY_RESTARTS, none by default
 
 Rules of this file. Envoy is never sent SIGTERM: it is asked to drain over HTTP and then killed. By default there is no
-restart: whatever way Envoy ends, the agent ends, with status 0 (the peer's choice; the kubelet restarts pods).
+restart: whatever way Envoy ends, the agent ends, with status 0 (the peer's choice; the kubelet restarts pods). Where
+restarts were asked for and did not help, the status says so (ADR 0011).
 ``/drain`` means that the drain was done beforehand, so a later stop kills at once, and a death is the end.
 How long each phase may take is ``shutdown``'s. Time passes only as ``Woke``, ``Expired`` and ``EnvoyExited.at``.
 Peer: pkg/envoy/agent.go; spec/agent.md 3.5, 0.4.
@@ -250,8 +251,10 @@ class Lifecycle:
         self._deaths = (*recent, event.at)
         forgiven = len(self._deaths) <= self._options.restarts
         living = self.state in (State.STARTING, State.RUNNING)
-        if not living or not forgiven or event.hopeless or self.skip_drain:
+        if not living or self.skip_drain:
             return self._end()
+        if not forgiven or event.hopeless:
+            return self._end(ExitCode.FAILED if self._options.restarts else ExitCode.OK)
         self.state = State.RESTARTING
         doubled = self._options.restart_backoff * 2 ** (len(self._deaths) - 1)
         return (Wake(min(doubled, LONGEST_BACKOFF)),)
@@ -260,9 +263,9 @@ class Lifecycle:
         self.state = State.KILLED
         return (Kill(),)
 
-    def _end(self) -> Sequence[Command]:
+    def _end(self, code: ExitCode = ExitCode.OK) -> Sequence[Command]:
         self.state = State.DONE
-        return (Exit(ExitCode.OK),)
+        return (Exit(code),)
 
 
 _LIVING = frozenset({State.STARTING, State.RUNNING, State.RESTARTING, State.DELAYING})

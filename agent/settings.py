@@ -13,18 +13,24 @@ from dataclasses import dataclass, field, replace
 
 from agent.admin.options import AdminEndpointOptions
 from agent.branches import (
-    admin_branch,
     admin_endpoint_branch,
     compliance,
-    process_branch,
     secrets_branch,
     status_branch,
     xds_branch,
 )
 from agent.effective import Effective, effective_settings
 from agent.environment import Environment
-from agent.envoy.command import EnvoyArguments, compact, split_log_levels, with_host_ip
-from agent.envoy.options import AdminOptions, ProcessOptions
+from agent.envoy.branches import (
+    admin_branch,
+    arguments_branch,
+    heap_branch,
+    hot_restart_branch,
+    lifecycle_branch,
+    process_branch,
+)
+from agent.envoy.command import EnvoyArguments
+from agent.envoy.options import AdminOptions, HotRestartOptions, ProcessOptions
 from agent.shutdown import LifecycleOptions
 from agent.status.options import StatusOptions
 from agent.xds.options import XdsOptions
@@ -40,7 +46,6 @@ from mesh.compliance import TlsPolicy
 from mesh.errors import BadSetting, BadSettings
 from mesh.node import Node, NodeOptions, assemble, node_id, parse_downward
 from mesh.proxyconfig import ProxyConfig, merge
-from mesh.proxyfields import parse_text
 from sdsserver.options import SecretOptions
 
 TYPES = ("sidecar", "router", "waypoint", "ztunnel", "agentgateway")
@@ -84,6 +89,11 @@ class World:
     version: str = "unknown"
     chooses_groups: bool = False
     """Whether TLS key exchange groups can be named here."""
+    cpus: float | None = None
+    """What the control group allows; None is all ``cores``."""
+    cores: int = 1
+    memory: int | None = None
+    """Bytes that the control group allows; None is no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +107,7 @@ class Settings:
     process: ProcessOptions
     admin: AdminOptions
     lifecycle: LifecycleOptions
+    hot_restart: HotRestartOptions
     secrets: SecretOptions
     xds: XdsOptions
     bootstrap: BootstrapInputs
@@ -138,6 +149,17 @@ def load(world: World) -> Settings:
         raise BadSettings(faults)
     effective = effective_settings(env, config)
     return replace(settings, warnings=tuple(env.tolerated), effective=effective)
+
+
+def lifecycle_of(world: World) -> tuple[LifecycleOptions, tuple[BadSetting, ...]]:
+    """That branch alone, and what was tolerated: a plan can be shown where there is no pod. Raises BadSettings."""
+    env = Environment(world.env)
+    faults: list[BadSetting] = []
+    annotations = _pod_file(paths.POD_ANNOTATIONS, world.annotations_text, env)
+    config = _config(world, env, annotations or {}, faults)
+    if config is None:
+        raise BadSettings(faults)
+    return lifecycle_branch(env, config), tuple(env.tolerated)
 
 
 def _check_kind(kind: str, faults: list[BadSetting]) -> None:
@@ -286,14 +308,19 @@ def _tree(
         config=config,
         node=node,
         with_envoy=with_envoy,
-        envoy=_arguments(world, env, config, instance_ips),
+        envoy=arguments_branch(
+            env,
+            config,
+            instance_ips,
+            log_levels=(flags.proxy_log_level, flags.proxy_component_log_level),
+            override_text=world.override_text,
+            cpus=world.cpus,
+            cores=world.cores,
+        ),
         process=process_branch(env, world.uid),
         admin=admin_branch(env, config, flags.kind, instance_ips),
-        lifecycle=LifecycleOptions(
-            termination_drain=config.termination_drain_duration,
-            minimum_drain=env.duration("MINIMUM_DRAIN_DURATION", 5.0),
-            exit_on_zero_connections=env.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", default=False),
-        ),
+        lifecycle=lifecycle_branch(env, config),
+        hot_restart=hot_restart_branch(env, config),
         secrets=secrets_branch(
             env, config, faults, uid=world.uid, with_envoy=with_envoy, policy=policy
         ),
@@ -311,6 +338,7 @@ def _tree(
             grpc_certificates=env.text("OUTPUT_CERTS"),
             proxyless=not with_envoy,
             platform=_platform(env),
+            heap_limit=heap_branch(env, world.memory),
         ),
         status=replace(status, profiling=flags.profiling),
         admin_endpoint=admin_endpoint_branch(env, config, faults),
@@ -327,47 +355,6 @@ def _policy(env: Environment, world: World, faults: list[BadSetting]) -> TlsPoli
         hint = "use an image with Python 3.15 or later and OpenSSL 3.5 or later, or another policy"
         faults.append(BadSetting("COMPLIANCE_POLICY", name, why, hint=hint))
     return policy
-
-
-def _arguments(
-    world: World, env: Environment, config: ProxyConfig, instance_ips: tuple[str, ...]
-) -> EnvoyArguments:
-    flags = world.flags
-    levels = split_log_levels(flags.proxy_log_level, flags.proxy_component_log_level)
-    for element in levels.dropped:
-        why = "more than one colon"
-        env.tolerated.append(
-            BadSetting("--proxyLogLevel", element, why, hint="the element is left out")
-        )
-    return EnvoyArguments(
-        binary=config.binary_path,
-        drain=config.drain_duration,
-        ipv6_only=all(":" in each for each in instance_ips),
-        flush_interval=config.file_flush_interval,
-        flush_min_kb=config.file_flush_min_size_kb,
-        log_level=levels.level,
-        component_log_level=levels.components,
-        skip_deprecated_logs=env.flag("ENVOY_SKIP_DEPRECATED_LOGS", default=True),
-        core_dump=env.flag("ISTIO_ENVOY_ENABLE_CORE_DUMP", default=False),
-        override=_override(world, env),
-        concurrency=config.concurrency or 0,
-    )
-
-
-def _override(world: World, env: Environment) -> str:
-    name = env.text("ISTIO_BOOTSTRAP_OVERRIDE")
-    if not name:
-        return ""
-    hint = "the override is left out"
-    if world.override_text is None:
-        why = "the file cannot be read"
-        env.tolerated.append(BadSetting("ISTIO_BOOTSTRAP_OVERRIDE", name, why, hint=hint))
-        return ""
-    try:
-        return compact(parse_text(with_host_ip(world.override_text, env.text("HOST_IP")), name))
-    except BadSetting as fault:
-        env.tolerated.append(BadSetting("ISTIO_BOOTSTRAP_OVERRIDE", name, fault.why, hint=hint))
-        return ""
 
 
 def _envoy_ports(env: Environment) -> EnvoyPorts:

@@ -90,25 +90,33 @@ def plan(options: LifecycleOptions, *, chance: float = 1.0) -> Plan:
     return Plan(delay, drain, max(0.0, left - drain - delay) if counting else 0.0, reserve)
 
 
-def phases(options: LifecycleOptions, *, chance: float = 1.0) -> tuple[Phase, ...]:
+def phases(made: Plan) -> tuple[Phase, ...]:
     """The plan in words, in the order in which it happens; phases of no length are left out."""
-    made = plan(options, chance=chance)
-    told = (
+    each = (
         Phase("delay", made.delay, "still ready, so that endpoints are withdrawn first"),
         Phase("drain", made.drain, "listeners refuse new work, what is open goes on"),
         Phase("connections", made.count, "until the last connection of the application ends"),
         Phase("kill", made.reserve, "SIGKILL and the reaper"),
     )
-    return tuple(phase for phase in told if phase.seconds != 0)
+    return tuple(phase for phase in each if phase.seconds != 0)
+
+
+def told(made: Plan) -> dict[str, str]:
+    """The plan as facts of a log line."""
+    lengths = [*((phase.name, phase.seconds) for phase in phases(made)), ("total", made.total)]
+    return {name: _length(seconds) for name, seconds in lengths}
 
 
 def explained(options: LifecycleOptions) -> str:
     """What ``shutdown-plan`` prints: one line a phase, and the sum."""
-    lines = [_line(*phase) for phase in phases(options)]
+    lines = [_line(*phase) for phase in phases(plan(options))]
     granted = f"of {options.deadline:g} s granted" if options.deadline else "no deadline is set"
     return "\n".join([*lines, _line("total", plan(options).total, granted)]) + "\n"
 
 
 def _line(name: str, seconds: float | None, why: str) -> str:
-    length = "no bound" if seconds is None else f"{seconds:.1f} s"
-    return f"{name:<12} {length:>9}  {why}"
+    return f"{name:<12} {_length(seconds):>9}  {why}"
+
+
+def _length(seconds: float | None) -> str:
+    return "no bound" if seconds is None else f"{seconds:.1f} s"

@@ -20,7 +20,7 @@ from envoy_data_plane.envoy.config.bootstrap.v3 import (
 
 from bootstrap.family import Family, family_of
 from bootstrap.inputs import BootstrapInputs
-from bootstrap.sections import clusters, listeners, node, runtime, stats
+from bootstrap.sections import clusters, listeners, node, overload, runtime, stats
 
 _TOKEN_FILE = "lightstep_access_token.txt"  # noqa: S105  the name of the file
 
@@ -70,7 +70,7 @@ def bootstrap(inputs: BootstrapInputs, family: Family, warnings: list[str]) -> B
             clusters=clusters.own_clusters(inputs, family),
             listeners=listeners.listeners(inputs, family),
         ),
-        overload_manager=runtime.overload_manager(inputs),
+        overload_manager=overload.overload_manager(inputs),
         cluster_manager=clusters.cluster_manager(inputs),
         deferred_stat_options=BootstrapDeferredStatOptions(enable_deferred_creation_stats=True),
     )

@@ -98,6 +98,8 @@ class BootstrapInputs:
     host_ip: str = ""
     """HOST_IP, for ``$(HOST_IP)`` in addresses."""
     outlier_log_path: str = ""
+    heap_limit: int = 0
+    """PILOT_OVERLOAD_MANAGER: bytes of heap at which Envoy begins to refuse work; 0: never."""
     ports: EnvoyPorts = EnvoyPorts()
     sockets: Sockets = Sockets()
     switches: Switches = Switches()
@@ -153,6 +155,7 @@ def bootstrap_inputs(
     grpc_certificates: str = "",
     proxyless: bool = False,
     platform: PlatformInputs | None = None,
+    heap_limit: int = 0,
 ) -> BootstrapInputs:
     """What the author needs, from the parsed settings. ``node`` is ``mesh.node.assemble``'s result.
 
@@ -173,6 +176,7 @@ def bootstrap_inputs(
         instance_ips=tuple(dict.fromkeys(instance_ips)),
         host_ip=host_ip,
         outlier_log_path=outlier_log_path,
+        heap_limit=heap_limit,
         ports=envoy_ports or EnvoyPorts(),
         sockets=Sockets(
             xds=f"{config.config_path}/{paths.XDS_SOCKET_NAME}",

@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 ROOT = Path("/")
 _NO_LIMIT_V1 = 1 << 60
 """v1 says 'none' as a very large number of bytes."""
+_OTHERS = 64 << 20
+"""Bytes for the agent, and for stacks and code of Envoy."""
 
 
 class Cgroup:
@@ -66,9 +68,14 @@ class Cgroup:
                 yield (base / each.relative_to("/") / name).read_text().strip()
 
 
-def concurrency(cpus: float | None) -> int:
-    """Worker threads for that many CPUs, at least one; 0 where there is no limit."""
-    return 0 if cpus is None else max(1, math.ceil(cpus))
+def concurrency(cpus: float | None, cores: int) -> int:
+    """Worker threads for that many CPUs of a machine with ``cores``, at least one; 0 where nothing is limited."""
+    return 0 if cpus is None or cpus >= cores else max(1, math.ceil(cpus))
+
+
+def heap_limit(memory: int) -> int:
+    """Bytes of Envoy's heap in a group that may use ``memory``: the agent and what is no heap need theirs."""
+    return memory - min(max(_OTHERS, memory // 10), memory // 2)
 
 
 def _memberships(file: Path) -> dict[str, PurePosixPath]:

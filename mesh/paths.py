@@ -24,6 +24,8 @@ WORKLOAD_CREDENTIALS_DIR = "./var/run/secrets/workload-spiffe-credentials"
 
 XDS_SOCKET_NAME = "XDS"
 ADMIN_SOCKET_NAME = "ADMIN"
+HOT_RESTART_SOCKET_NAME = "HOT"
+REHEARSAL_ADMIN_NAME = "REHEARSAL"
 BOOTSTRAP_NAME = "envoy-rev.json"
 
 ENVOY = "/usr/local/bin/envoy"

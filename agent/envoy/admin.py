@@ -28,11 +28,11 @@ class EnvoyAdmin:
             raise EnvoyFailed(f"unexpected status code: {reply.status}")
         return reply.text
 
-    async def drain(self, *, skip_exit: bool = False) -> None:
+    async def drain(self, *, skip_exit: bool = False, timeout: float = DRAIN_TIMEOUT) -> None:
         """Let listeners finish; the answer's status says nothing. Raises EnvoyFailed where none comes."""
         query = "inboundonly&graceful" if self._options.inbound_only else "graceful"
         query += "&skip_exit" if skip_exit else ""
-        await self._ask(f"/drain_listeners?{query}", "POST", DRAIN_TIMEOUT)
+        await self._ask(f"/drain_listeners?{query}", "POST", timeout)
 
     async def active_connections(self) -> int:
         """Open connections of the application; ``stats.NO_DATA`` for an empty answer. Raises EnvoyFailed."""

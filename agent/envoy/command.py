@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 FLUSH_MILLISECONDS = 1000
 """How often access logs are flushed when ProxyConfig does not say."""
+COLD = ("--disable-hot-restart",)
+"""An Envoy that no other follows."""
 
 
 class LogLevels(NamedTuple):
@@ -56,8 +59,10 @@ def split_log_levels(text: str, components: str = "") -> LogLevels:
     return LogLevels(level, ",".join(found) or components, tuple(dropped))
 
 
-def command_line(arguments: EnvoyArguments, bootstrap: str) -> list[str]:
-    """The program and its arguments, in the peer's order."""
+def command_line(
+    arguments: EnvoyArguments, bootstrap: str, *, hot_restart: Sequence[str] = COLD
+) -> list[str]:
+    """The program and its arguments, in the peer's order; ``hot_restart`` stands where the peer forbids one."""
     given = arguments
     milliseconds = FLUSH_MILLISECONDS
     if given.flush_interval is not None:
@@ -66,7 +71,7 @@ def command_line(arguments: EnvoyArguments, bootstrap: str) -> list[str]:
     line += ["--drain-time-s", str(int(given.drain)), "--drain-strategy", "immediate"]
     line += ["--local-address-ip-version", "v6" if given.ipv6_only else "v4"]
     line += ["--file-flush-interval-msec", str(milliseconds)]
-    line += ["--disable-hot-restart", "--allow-unknown-static-fields"]
+    line += [*hot_restart, "--allow-unknown-static-fields"]
     if given.flush_min_kb:
         line += ["--file-flush-min-size-kb", str(given.flush_min_kb)]
     if given.log_level:

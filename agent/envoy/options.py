@@ -20,6 +20,22 @@ class ProcessOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HotRestartOptions:
+    """Whether one Envoy can hand over to the next, and where they meet. Off, as with the peer, unless asked for."""
+
+    enabled: bool = False
+    """PILOT_HOT_RESTART: known when the first Envoy starts, for only then it can be followed."""
+    socket: str = ""
+    """Path that Envoy makes its own sockets' names from, ``<configPath>/HOT``."""
+    parent_shutdown: float = 60.0
+    """PILOT_HOT_RESTART_PARENT_SHUTDOWN, seconds: so long the old one stays after the new one has taken over."""
+    xds_socket: str = ""
+    """The relay's, where the next Envoy asks whether it may go on."""
+    admin_socket: str = ""
+    """Admin socket of an Envoy that only rehearses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdminOptions:
     """Where the admin port is, and what counts as traffic."""
 

@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Sequence
+from typing import IO
 
 import mesh.log
 from agent.envoy import logs
@@ -30,10 +31,14 @@ _LAST_WORDS = 1.0
 class EnvoyProcess:
     """One child. ``start``, then ``wait`` exactly once."""
 
-    def __init__(self, options: ProcessOptions, *, epoch: int = 0) -> None:
+    def __init__(self, options: ProcessOptions, command: Sequence[str], *, epoch: int = 0) -> None:
+        self.command = tuple(command)
         self.epoch = epoch
+        self.was_live = False
+        """Set by who asks it."""
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
+        self._log: IO[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -45,30 +50,39 @@ class EnvoyProcess:
         """Started, and not reaped."""
         return self._process is not None and self._process.returncode is None
 
-    async def start(self, command: Sequence[str]) -> None:
-        """Fork and exec. Raises EnvoyFailed where the binary cannot be run."""
+    async def start(self) -> None:
+        """Fork and exec. Raises CannotRun."""
         options = self._options
+        # a pipe of our own: asyncio reaps a child only when its pipes are closed, and a grandchild may hold them
+        ours, theirs = os.pipe() if options.one_log else (None, None)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *command,
+                *self.command,
                 env=dict(options.environment),
                 process_group=0,
                 user=options.uid,
                 group=options.uid,
                 extra_groups=None if options.uid is None else (),
-                stderr=asyncio.subprocess.PIPE if options.one_log else None,
+                stderr=theirs,
             )
         except OSError as error:
-            raise cannot_run(command[0], error) from None
+            if ours is not None:
+                os.close(ours)
+            raise cannot_run(self.command[0], error) from None
+        finally:
+            if theirs is not None:
+                os.close(theirs)
+        if ours is not None:
+            self._log = os.fdopen(ours, "rb", buffering=0)
 
     async def wait(self) -> int:
         """The status once it has ended: the exit code, or minus the signal. This task is the reaper."""
         if self._process is None:
             raise EnvoyFailed("BUG: waited for before it was started")
-        if self._process.stderr is None:
+        if self._log is None:
             return await self._process.wait()  # no deadline: Envoy lives as long as the pod
         async with asyncio.TaskGroup() as group:
-            writing = group.create_task(_rewrite(self._process.stderr), name="envoy's log")
+            writing = group.create_task(_rewrite(self._log), name="envoy's log")
             status = await self._process.wait()  # no deadline: as above
             await asyncio.wait([writing], timeout=_LAST_WORDS)
             writing.cancel()
@@ -85,16 +99,23 @@ class EnvoyProcess:
         if self._process is not None:
             self.kill()
             await self._process.wait()  # no deadline: what was killed ends
+        if self._log is not None:
+            self._log.close()
 
 
-async def _rewrite(stream: asyncio.StreamReader) -> None:
+async def _rewrite(pipe: IO[bytes]) -> None:
     """Envoy's lines, as lines of ours, until it closes."""
-    lines = logs.Lines()
-    while data := await stream.read(_CHUNK):  # no deadline: Envoy speaks when it has to
-        for text in lines.feed(data):
+    reader, lines = asyncio.StreamReader(), logs.Lines()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+    try:
+        while data := await reader.read(_CHUNK):  # no deadline: Envoy speaks when it has to
+            for text in lines.feed(data):
+                _write(text)
+        for text in lines.end():
             _write(text)
-    for text in lines.end():
-        _write(text)
+    finally:
+        transport.close()
 
 
 def _write(text: str) -> None:

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Obeys the lifecycle machine: holds its clock, its queue and the child. Effects only; every decision is the machine's.
+"""Obeys the lifecycle machine: holds its clock, its queue and the children. Effects only; the machine decides.
 
-Events come from signals, pages and the reaper; commands go to the process and the admin port, one at a time.
+Events come from signals, pages and reapers; commands go to processes and the admin port, one at a time. There is one
+Envoy in charge, whose end is the machine's business. During an upgrade there are others: one that gets ready to take
+over (``enlist``, then ``promote``) and one that was in charge and ends by itself; their ends are only told.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn, assert_never
 
 import mesh.log
-from agent.envoy.admin import EnvoyAdmin
+from agent.envoy.admin import DRAIN_TIMEOUT, EnvoyAdmin
 from agent.envoy.binary import CannotRun
-from agent.envoy.deaths import death_of
+from agent.envoy.deaths import death_of, exit_phrase
 from agent.envoy.process import EnvoyProcess
 from agent.lifecycle import (
     Command,
@@ -49,57 +52,138 @@ class _Told(NamedTuple):
 
 
 class Supervisor:
-    """One life of one Envoy."""
+    """One life. ``launch`` makes the process that is started first, and again where a restart is wanted."""
 
-    def __init__(self, life: Lifecycle, process: EnvoyProcess, admin: EnvoyAdmin) -> None:
+    def __init__(
+        self,
+        life: Lifecycle,
+        launch: Callable[[], EnvoyProcess],
+        admin: EnvoyAdmin,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self.life = life
-        self.process = process
+        self.envoy: EnvoyProcess | None = None
+        """The one in charge; None before the first start."""
+        self.starts = 0
+        """Of those in charge, the first included."""
+        self.cause = ""
+        """Why the end began; empty before."""
+        self.ending = asyncio.Event()
+        """Set when the end has begun."""
+        self._launch = launch
         self._admin = admin
+        self._on_change = on_change
+        """Another Envoy is in charge, or none."""
         self._queue: asyncio.Queue[_Told] = asyncio.Queue()
         self._wake: float | None = None
         self._limit: float | None = None
         self._start = asyncio.Event()
         self._start.set()
-        self.cause = ""
-        """Why the end began; empty before."""
-        self.was_live = False
-        """Whether the present Envoy has been live; set by who asks it."""
+        self._children: list[EnvoyProcess] = []
+        """All that were started and are not reaped."""
+        self._group: asyncio.TaskGroup | None = None
+
+    # ---- asked from outside ----
 
     def stop(self, cause: str) -> None:
         """End in good order."""
-        self.cause = self.cause or cause
+        self._begin_end(cause)
         self._post(Stop(cause))
 
     def quit(self) -> None:
         """End without draining."""
-        self.cause = self.cause or "quit asked for"
+        self._begin_end("quit asked for")
         self._post(Quit())
+
+    def _begin_end(self, cause: str) -> None:
+        self.cause = self.cause or cause
+        self.ending.set()
 
     async def drain(self) -> None:
         """Drain now and live on; returns when it was asked for and answered."""
         await self._post(DrainAsked()).wait()  # no deadline: the admin client has one
 
-    async def run_envoy(self, command: list[str]) -> NoReturn:
-        """Start the child whenever the machine wants one, and tell it of each end."""
-        while True:
-            await self._start.wait()  # no deadline: a restart may never be wanted
-            self._start.clear()
-            self._post(await self._one_life(command))
+    @property
+    def pid(self) -> int:
+        """Of the Envoy in charge; 0 where there is none."""
+        return self.envoy.pid if self.envoy is not None and self.envoy.alive else 0
 
-    async def _one_life(self, command: list[str]) -> EnvoyExited:
-        """From fork to reaper. A binary that cannot run is an end, too."""
-        self.was_live = False
-        kills = Cgroup().oom_kills()
+    @property
+    def draining(self) -> bool:
+        """Whether no new work is wanted any more."""
+        return self.life.stopping
+
+    def seat(self, pid: int | None) -> int:
+        """Which of our Envoys a process is; a stranger sits where the one in charge does."""
+        known = [child.pid for child in self._children]
+        return pid if pid in known and pid is not None else self.pid
+
+    # ---- children ----
+
+    async def run_envoy(self) -> NoReturn:
+        """Start a child whenever the machine wants one, and tell it of the end of the one in charge."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            while True:
+                await self._start.wait()  # no deadline: a restart may never be wanted
+                self._start.clear()
+                await self._put_in_charge(self._launch())
+        raise EnvoyFailed("BUG: the children's group ended")
+
+    async def _put_in_charge(self, process: EnvoyProcess) -> None:
+        """A binary that cannot run is an end, too."""
+        self.envoy = process
+        self.starts += 1
+        self._on_change()
         try:
-            await self.process.start(command)
+            await self.enlist(process)
         except EnvoyFailed as error:
             log.error("envoy exited with error", why=error.why, hint=error.hint)  # noqa: TRY400  one line
-            return EnvoyExited(_NO_SUCH_STATUS, at=_now(), hopeless=isinstance(error, CannotRun))
-        log.info("envoy started", pid=self.process.pid)
-        self._post(EnvoyStarted())
-        status = await self.process.wait()
-        self._report(status, oom_kills=Cgroup().oom_kills() - kills)
-        return EnvoyExited(status, at=_now())
+            hopeless = isinstance(error, CannotRun)
+            self._post(EnvoyExited(_NO_SUCH_STATUS, at=_now(), hopeless=hopeless))
+        else:
+            self._post(EnvoyStarted())
+
+    async def enlist(self, process: EnvoyProcess) -> None:
+        """Start a child and reap it when it ends. Raises CannotRun."""
+        if self._group is None:
+            raise EnvoyFailed("nothing runs yet")
+        kills = Cgroup().oom_kills()
+        await process.start()
+        self._children.append(process)
+        log.info("envoy started", pid=process.pid, epoch=process.epoch)
+        self._group.create_task(self._reap(process, kills), name=f"reaper of {process.pid}")
+
+    def promote(self, process: EnvoyProcess) -> None:
+        """It has taken over: from now on its end is the machine's business, and the former one's is not."""
+        self.envoy = process
+        self.starts += 1
+        self._on_change()
+
+    async def _reap(self, process: EnvoyProcess, kills: int) -> None:
+        status = await process.wait()
+        self._children.remove(process)
+        if process is not self.envoy:
+            log.info("envoy not in charge ended", pid=process.pid, why=exit_phrase(status))
+            return
+        self._report(process, status, oom_kills=Cgroup().oom_kills() - kills)
+        for other in self._children:
+            other.kill()  # what drains or was to follow is nothing alone
+        self._on_change()
+        self._post(EnvoyExited(status, at=_now()))
+
+    def kill(self) -> None:
+        """SIGKILL to every child."""
+        for child in self._children:
+            child.kill()
+
+    async def close(self) -> None:
+        """Leave no child behind, however the agent ends."""
+        for child in list(self._children):
+            await child.close()
+
+    # ---- the machine ----
 
     async def run(self) -> ExitCode:
         """Take events until the machine says that it is over."""
@@ -147,7 +231,7 @@ class Supervisor:
                 self._post(Counted(await self._connections()))
             case Kill():
                 log.info("killing envoy")
-                self.process.kill()
+                self.kill()
             case Exit():
                 raise EnvoyFailed("BUG: exit is not obeyed here")
             case _:
@@ -155,8 +239,11 @@ class Supervisor:
 
     async def _drain(self, *, skip_exit: bool) -> None:
         log.info("draining envoy", cause=self.cause or "drain asked for")
+        patience = DRAIN_TIMEOUT
+        if self._limit is not None:  # an Envoy that hangs must not cost more than was granted
+            patience = max(0.0, min(patience, self._limit - _now()))
         try:
-            await self._admin.drain(skip_exit=skip_exit)
+            await self._admin.drain(skip_exit=skip_exit, timeout=patience)
         except EnvoyFailed as error:
             log.warning("envoy was not told to drain", why=error.why)
 
@@ -169,12 +256,20 @@ class Supervisor:
         log.info("waiting for open connections", connections=count)
         return count
 
-    def _report(self, status: int, *, oom_kills: int) -> None:
+    def _report(self, process: EnvoyProcess, status: int, *, oom_kills: int) -> None:
         death = death_of(
-            status, was_ready=self.was_live, asked=self.life.stopping, oom_kills=oom_kills
+            status, was_ready=process.was_live, asked=self.life.stopping, oom_kills=oom_kills
         )
         facts = {"why": death.why, "hint": death.hint} if death.hint else {"why": death.why}
         (log.info if death.normal else log.error)(death.event, **facts)
+
+    def metrics(self) -> str:
+        """Prometheus text."""
+        return (
+            "# HELP pilothouse_envoy_starts_total Envoy processes that were put in charge.\n"
+            "# TYPE pilothouse_envoy_starts_total counter\n"
+            f"pilothouse_envoy_starts_total {self.starts}\n"
+        )
 
 
 def _now() -> float:

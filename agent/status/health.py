@@ -65,6 +65,10 @@ class Health:
         self.fault = fault
         return fault
 
+    def forget_envoy(self) -> None:
+        """Another Envoy answers from now on, or none: what the last one was is no news of it."""
+        self._probe = EnvoyProbe()
+
     async def envoy_facts(self) -> dict[str, object]:
         """What Envoy says of itself now, whatever it said before."""
         if self._admin is None:

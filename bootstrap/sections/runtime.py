@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runtime flags, limits, process-wide extensions and the admin server. Source: spec/agent.md 2.5, 2.6."""
+"""Runtime flags, process-wide extensions and the admin server. Source: spec/agent.md 2.5, 2.6."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ from envoy_data_plane.envoy.config.bootstrap.v3 import (
     RuntimeLayerAdminLayer,
 )
 from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
-from envoy_data_plane.envoy.config.overload.v3 import OverloadManager, ResourceMonitor
 from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
-from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import (
-    DownstreamConnectionsConfig,
-)
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 from envoy_data_plane.google.protobuf import Struct
 
@@ -33,9 +29,6 @@ _FLAGS: dict[str, Any] = {
     "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": False,
 }
 _PROFILE = "/var/lib/istio/data/envoy.prof"
-_LIMIT_METADATA = "ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS"
-_LIMIT_RUNTIME = "overload.global_downstream_max_connections"
-_NO_LIMIT = (1 << 31) - 1
 _INTERNAL_LISTENER = "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
 
 
@@ -64,32 +57,6 @@ def runtime_flags(inputs: BootstrapInputs) -> dict[str, Any]:
         else:
             flags.pop(key, None)
     return flags
-
-
-def overload_manager(inputs: BootstrapInputs) -> OverloadManager:
-    """One limit on the connections of all listeners but our own."""
-    limit = DownstreamConnectionsConfig(max_active_downstream_connections=connection_limit(inputs))
-    name = "envoy.resource_monitors.global_downstream_max_connections"
-    return OverloadManager(
-        resource_monitors=[ResourceMonitor(name=name, typed_config=AnyMessage.pack(limit))]
-    )
-
-
-def connection_limit(inputs: BootstrapInputs) -> int:
-    """The first of connectionSettings, proxyMetadata, runtimeValues that says a number."""
-    config = inputs.proxy_config
-    candidates = (
-        (config.get("connectionSettings") or {}).get("globalDownstreamConnectionLimit"),
-        (config.get("proxyMetadata") or {}).get(_LIMIT_METADATA),
-        (config.get("runtimeValues") or {}).get(_LIMIT_RUNTIME),
-    )
-    numbers = (_positive(candidate) for candidate in candidates)
-    return next((number for number in numbers if number), _NO_LIMIT)
-
-
-def _positive(value: object) -> int:
-    text = str(value).removeprefix("+")
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def extensions(*, metadata_discovery: bool) -> list[TypedExtensionConfig]:

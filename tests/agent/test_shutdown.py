@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.shutdown import LifecycleOptions, explained, phases, plan
+from agent.shutdown import LifecycleOptions, explained, phases, plan, told
 
 SECONDS = st.floats(0, 1000, allow_nan=False)
 
@@ -51,7 +51,7 @@ def test_phases_never_exceed_the_deadline(
         drain_jitter=jitter,
         deadline=deadline,
     )
-    lengths = [phase.seconds for phase in phases(options, chance=chance)]
+    lengths = [phase.seconds for phase in phases(plan(options, chance=chance))]
     assert all(length is not None and length > 0 for length in lengths)
     assert sum(filter(None, lengths)) <= deadline * (1 + 1e-9)
 
@@ -66,3 +66,8 @@ def test_the_plan_in_words() -> None:
     ]
     unbound = explained(LifecycleOptions(exit_on_zero_connections=True))
     assert unbound.splitlines()[-1].split()[:3] == ["total", "no", "bound"]
+
+
+def test_the_plan_as_facts() -> None:
+    made = plan(LifecycleOptions(exit_on_zero_connections=True, minimum_drain=3.0))
+    assert told(made) == {"drain": "3.0 s", "connections": "no bound", "total": "no bound"}

@@ -170,7 +170,7 @@ def test_ca_headers(case: Case) -> None:
 
 @cases("node/downstream_limit")
 def test_downstream_limit(case: Case) -> None:
-    from bootstrap.sections.runtime import connection_limit
+    from bootstrap.sections.overload import connection_limit
 
     limit = connection_limit(inputs_for(proxy_config=case.data["proxy_config"]))
     assert limit == case.data["expect"]["global_downstream_max_connections"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.cgroup import Cgroup, concurrency
+from mesh.cgroup import Cgroup, concurrency, heap_limit
 
 
 def tree(root: Path, membership: str, **files: str) -> Cgroup:
@@ -77,6 +77,15 @@ def test_this_machine_is_readable() -> None:
     assert group.cpus() is None or group.cpus() > 0  # type: ignore[operator]  # asked twice
 
 
-@pytest.mark.parametrize(("cpus", "threads"), [(None, 0), (0.1, 1), (1.0, 1), (1.5, 2), (4.0, 4)])
+@pytest.mark.parametrize(
+    ("cpus", "threads"), [(None, 0), (0.1, 1), (1.0, 1), (1.5, 2), (4.0, 4), (8.0, 0), (64.0, 0)]
+)
 def test_concurrency(cpus: float | None, threads: int) -> None:
-    assert concurrency(cpus) == threads
+    assert concurrency(cpus, 8) == threads
+
+
+@pytest.mark.parametrize(
+    ("memory", "heap"), [(64 << 20, 32 << 20), (512 << 20, 448 << 20), (1000 << 20, 900 << 20)]
+)
+def test_envoy_does_not_get_all_of_it(memory: int, heap: int) -> None:
+    assert heap_limit(memory) == heap

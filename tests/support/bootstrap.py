@@ -28,6 +28,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from envoy.extensions.resource_monitors.downstream_connections.v3 import (
     downstream_connections_pb2,
 )
+from envoy.extensions.resource_monitors.fixed_heap.v3 import fixed_heap_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf import json_format
@@ -42,6 +43,7 @@ EXTENSIONS = (
     datadog_pb2,
     downstream_connections_pb2,
     file_pb2,
+    fixed_heap_pb2,
     gzip_pb2,
     http_connection_manager_pb2,
     http_protocol_options_pb2,

@@ -46,20 +46,6 @@ def test_switches_that_are_flags() -> None:
     assert fips not in flags(switches=Switches(compliance_policy="pqc"))
 
 
-@pytest.mark.parametrize(
-    ("config", "limit"),
-    [
-        ({}, 2147483647),
-        ({"proxyMetadata": {"ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS": "x"}}, 2147483647),
-        ({"runtimeValues": {"overload.global_downstream_max_connections": "-1"}}, 2147483647),
-        ({"connectionSettings": {"globalDownstreamConnectionLimit": 7}}, 7),
-    ],
-)
-def test_connection_limit(config: dict[str, Any], limit: int) -> None:
-    monitor = document(proxy_config=config)["overload_manager"]["resource_monitors"][0]
-    assert int(monitor["typed_config"]["max_active_downstream_connections"]) == limit
-
-
 def test_admin_listens_on_loopback() -> None:
     found = document(instance_ips=("fd00::1",), proxy_config={"proxyAdminPort": 15500})["admin"]
     assert found["address"]["socket_address"] == {"address": "::1", "port_value": 15500}
