@@ -22,8 +22,15 @@ def test_what_is_absent_has_its_default_and_is_no_fault() -> None:
     assert env.choice("J", "a", ("a", "b")) == "a"
     assert env.tolerated == []
     assert env.asked == {
-        "A": "", "B": True, "D": 3, "E": 80, "F": 0.5,
-        "G": 5.0, "H": 2.0, "I": 1, "J": "a",
+        "A": "",
+        "B": True,
+        "D": 3,
+        "E": 80,
+        "F": 0.5,
+        "G": 5.0,
+        "H": 2.0,
+        "I": 1,
+        "J": "a",
     }
 
 

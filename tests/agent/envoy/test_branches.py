@@ -32,7 +32,10 @@ def arguments(
     env = Environment(variables or {})
     config = given.pop("config", CONFIG)
     fields: dict[str, Any] = {
-        "log_levels": ("warning", ""), "override_text": None, "cpus": None, "cores": 8,
+        "log_levels": ("warning", ""),
+        "override_text": None,
+        "cpus": None,
+        "cores": 8,
         **given,
     }
     return arguments_branch(env, config, fields.pop("ips", V4), **fields), env
