@@ -43,7 +43,9 @@ _BALANCE = {
     Balance.LEAST_REQUEST: _Cluster.LEAST_REQUEST,
     Balance.RANDOM: _Cluster.RANDOM,
     Balance.ROUND_ROBIN: _Cluster.ROUND_ROBIN,
-    Balance.PASSTHROUGH: _Cluster.CLUSTER_PROVIDED,
+    # Only gateways get here with it: they know no original destination, and Envoy refuses a cluster
+    # that is to provide its own balancing and cannot.
+    Balance.PASSTHROUGH: _Cluster.LEAST_REQUEST,
 }
 
 

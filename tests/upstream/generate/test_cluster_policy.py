@@ -9,6 +9,7 @@ import pytest
 
 from tests.upstream.generate.made import clusters, plain
 from tests.upstream.support import sidecar, world
+from upstream.proxy import ProxyType
 
 SERVICE = """
 apiVersion: networking.istio.io/v1
@@ -163,6 +164,13 @@ def test_passthrough_balance_makes_the_cluster_follow_the_connection() -> None:
     made = cluster("{loadBalancer: {simple: PASSTHROUGH}}")
     assert (made["type"], made["lbPolicy"]) == ("ORIGINAL_DST", "CLUSTER_PROVIDED")
     assert "edsClusterConfig" not in made
+
+
+def test_a_gateway_balances_instead() -> None:
+    text = SERVICE.replace("PROTOCOL", "HTTP")
+    where = world(text.replace("POLICY", "{loadBalancer: {simple: PASSTHROUGH}}"))
+    made = plain(clusters(sidecar(kind=ProxyType.ROUTER), where)["outbound|80||a.test"])
+    assert (made["type"], made["lbPolicy"]) == ("EDS", "LEAST_REQUEST")
 
 
 @pytest.mark.parametrize(
