@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = {"source", "relay_ours", "relay_grpcaio"}
+PARTS = {"source", "relay_ours", "relay_grpcaio", "upstream_grpcaio"}
 """Programs that another yardstick starts."""
 
 

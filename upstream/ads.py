@@ -250,7 +250,8 @@ class Stream:
                 watch = self._connection.watches.get(type_url)
                 if watch is None:
                     continue
-                if type_url not in warming and not concerns(type_url, wish):
+                addresses = self._connection.proxy.ips
+                if type_url not in warming and not concerns(type_url, wish, addresses):
                     continue
                 scope = Scope.WARMING if type_url in warming else Scope.CHANGES
                 sent = await self._send(watch, snapshot, scope, None, wish.why)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mesh import durations, log
 from mesh.clock import Clock
-from upstream.config import Fault, Key, parse_documents
+from upstream.change import Change, change
+from upstream.config import Fault, parse_documents
 from upstream.connections import Connections
 from upstream.debounce import Debounce, Settled
 from upstream.metrics import Metric, Metrics
@@ -112,9 +114,9 @@ class Pipeline:
             self._note(None, Reason.GLOBAL)
         if files.changed:
             self._world = self._with_files()
-            changed = self._world.changed_since(before)
-            if changed:
-                self._note(changed, Reason.CONFIG)
+            found = change(before, self._world)
+            if found.keys:
+                self._note(found, Reason.CONFIG)
         return files.unsettled
 
     def _look_blocking(self) -> tuple[MeshLook, Look]:
@@ -125,11 +127,15 @@ class Pipeline:
         gone = dict.fromkeys(self._world.sources.keys() - objects.keys(), ())
         return self._world.apply({**gone, **objects})
 
-    def _note(self, changed: frozenset[Key] | None, reason: Reason) -> None:
+    def _note(self, found: Change | None, reason: Reason) -> None:
         now = self._clock.monotonic()
         self._metrics.add(Metric.INBOUND_UPDATES, type="config")
-        if self._published is not None:
-            self._debounce.add(request(changed, reason, now=now, forced=changed is None), now=now)
+        if self._published is None:
+            return
+        wish = request(found.keys if found else None, reason, now=now, forced=found is None)
+        if found is not None:
+            wish = replace(wish, addresses=found.addresses)
+        self._debounce.add(wish, now=now)
 
     def _report(self, faults: Sequence[Fault], healed: Sequence[str]) -> None:
         for fault in faults:

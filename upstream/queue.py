@@ -31,6 +31,8 @@ class PushRequest:
     """A wish to push. ``changed`` None: anything may have changed."""
 
     changed: frozenset[Key] | None
+    addresses: frozenset[str] = frozenset()
+    """Workloads there get everything again, as what they serve may have changed."""
     reasons: Counter[str] = field(default_factory=Counter)
     forced: bool = False
     since: float = 0.0
@@ -43,6 +45,7 @@ class PushRequest:
             changed=None
             if unknown
             else (self.changed or frozenset()) | (other.changed or frozenset()),
+            addresses=self.addresses | other.addresses,
             reasons=self.reasons + other.reasons,
             forced=self.forced or other.forced,
             since=min(self.since, other.since),

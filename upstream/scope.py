@@ -7,23 +7,27 @@ costs time but cannot lose an update.
 
 from __future__ import annotations
 
-from upstream.queue import PushRequest
-from upstream.watch import CDS, EDS, LDS, RDS
+from collections.abc import Iterable
 
+from upstream.queue import PushRequest
+from upstream.watch import CDS, EDS, LDS, NDS, RDS
+
+_MOVED = frozenset({"Endpoints"})
 _POLICY = frozenset({"AuthorizationPolicy", "RequestAuthentication"})
 _OBSERVED = frozenset({"Telemetry", "WasmPlugin", "TrafficExtension"})
 
 IGNORES = {
-    CDS: _POLICY | _OBSERVED | {"WorkloadGroup"},
+    CDS: _POLICY | _OBSERVED | _MOVED | {"WorkloadGroup"},
     EDS: _POLICY | _OBSERVED | {"WorkloadGroup", "VirtualService", "Gateway"},
-    LDS: frozenset({"WorkloadGroup"}),
-    RDS: _POLICY | _OBSERVED | {"WorkloadGroup", "PeerAuthentication"},
+    LDS: _MOVED | {"WorkloadGroup"},
+    RDS: _POLICY | _OBSERVED | _MOVED | {"WorkloadGroup", "PeerAuthentication"},
+    NDS: _MOVED,
 }
 
 
-def concerns(type_url: str, wish: PushRequest) -> bool:
-    """Whether this push may change resources of this type."""
-    if wish.forced or wish.changed is None:
+def concerns(type_url: str, wish: PushRequest, addresses: Iterable[str] = ()) -> bool:
+    """Whether this push may change resources of this type for the proxy at these addresses."""
+    if wish.forced or wish.changed is None or not wish.addresses.isdisjoint(addresses):
         return True
     ignored = IGNORES.get(type_url, frozenset())
     return any(key.kind not in ignored for key in wish.changed)

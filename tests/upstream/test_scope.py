@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from upstream.config import Key, Kind
@@ -21,10 +23,12 @@ ALL = {CDS, EDS, LDS, RDS, NDS}
         ([Kind.PEER_AUTHENTICATION], ALL - {RDS}),
         ([Kind.SERVICE_ENTRY], ALL),
         ([Kind.WORKLOAD_ENTRY], ALL),
+        (["Endpoints"], {EDS}),
+        (["Endpoints", Kind.SERVICE_ENTRY], ALL),
         ([Kind.AUTHORIZATION_POLICY, Kind.DESTINATION_RULE], ALL),
     ],
 )
-def test_kinds(kinds: list[Kind], types: set[str]) -> None:
+def test_kinds(kinds: list[str], types: set[str]) -> None:
     wish = request([Key(kind, "n", "x") for kind in kinds], Reason.CONFIG, now=0.0)
     assert {one for one in ALL if concerns(one, wish)} == types
 
@@ -35,3 +39,11 @@ def test_unknown_and_forced_concern_everything() -> None:
     forced = request([key], Reason.DEBUG, now=0.0, forced=True)
     for wish in (unknown, forced):
         assert all(concerns(one, wish) for one in ALL)
+
+
+def test_a_workload_whose_own_endpoint_moved_gets_everything() -> None:
+    moved = request([Key("Endpoints", "n", "x")], Reason.CONFIG, now=0.0)
+    wish = replace(moved, addresses=frozenset({"10.0.0.1"}))
+    assert concerns(LDS, wish, ("10.0.0.1", "10.0.0.9"))
+    assert not concerns(LDS, wish, ("10.0.0.9",))
+    assert moved.merge(wish).addresses == {"10.0.0.1"}

@@ -26,7 +26,8 @@ class Kind(StrEnum):
 class Key(NamedTuple):
     """What makes an object the same object after an edit."""
 
-    kind: Kind
+    kind: str
+    """A ``Kind``, or a word for what is derived from objects."""
     namespace: str
     name: str
 

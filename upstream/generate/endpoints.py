@@ -60,7 +60,7 @@ def _lookup(
     if parts is None:
         return None
     number, subset_name, host = parts
-    service = next((one for one in view.scope.services if one.hostname == host), None)
+    service = view.scope.by_host.get(host)
     port = service.port(number) if service else None
     if service is None or port is None:
         return None

@@ -46,8 +46,12 @@ CONNECT_TIMEOUT = Duration(seconds=15)
 CATCH_ALL = "PassthroughFilterChain"
 
 
-def outbound_listeners(view: View) -> Iterator[Generated]:
-    """Planned listeners, and the virtual one where traffic is captured."""
+def outbound_listeners(view: View) -> tuple[Generated, ...]:
+    """Planned listeners, and the virtual one where traffic is captured; made once for proxies of a kind."""
+    return view.world.memo(("outbound listeners", view.group), lambda: tuple(_all(view)))
+
+
+def _all(view: View) -> Iterator[Generated]:
     for one in outbound_plan(view):
         yield resource(one.name, _listener(view, one))
     if view.captured:

@@ -131,7 +131,7 @@ class _Target:
 
 def _resolve(destination: Destination, view: View, port: int) -> tuple[Service | None, int]:
     """The service and its port: as named, else its only one, else the listener's."""
-    service = next((one for one in view.scope.services if one.hostname == destination.host), None)
+    service = view.scope.by_host.get(destination.host)
     if destination.port and destination.port.number:
         return service, destination.port.number
     if service and len(service.ports) == 1:

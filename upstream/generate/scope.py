@@ -6,7 +6,7 @@ Shared by all proxies that have the same Sidecar in effect. Source: spec/upstrea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from upstream.config.objects import Kind, Object
@@ -39,6 +39,7 @@ class Scope:
     services: tuple[Service, ...]
     egress: tuple[EgressListener, ...]
     outbound: OutboundPolicy
+    by_host: Mapping[str, Service]
 
     def listener_for(self, port: int) -> EgressListener | None:
         """The egress listener that serves routes of ``port``: its own, else the catch-all."""
@@ -81,12 +82,14 @@ def _scope(namespace: str, chosen: Object[Sidecar] | None, world: World) -> Scop
     services = dict.fromkeys(service for listener in egress for service in listener.services)
     services |= dict.fromkeys(_destinations(egress, services, visible, namespace))
     policy = chosen.spec.outbound_traffic_policy if chosen else None
+    ordered = tuple(one for one in registry.services if one in services)
     return Scope(
         namespace=namespace,
         sidecar=chosen,
-        services=tuple(one for one in registry.services if one in services),
+        services=ordered,
         egress=egress,
         outbound=policy or world.mesh.outbound_traffic_policy,
+        by_host={one.hostname: one for one in reversed(ordered)},
     )
 
 

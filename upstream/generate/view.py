@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from upstream.generate.scope import Scope, scope_of
@@ -28,6 +29,21 @@ class View:
     def captured(self) -> bool:
         """Whether the kernel leads traffic to the proxy."""
         return self.proxy.interception is not Interception.NONE
+
+    @property
+    def group(self) -> Hashable:
+        """All that outbound listeners and routes may depend on: proxies that agree in it share them."""
+        proxy = self.proxy
+        return (
+            self.scope,
+            proxy.type,
+            proxy.domain,
+            proxy.interception,
+            proxy.cluster_id,
+            proxy.mesh_id,
+            frozenset(proxy.labels.items()),
+            str(proxy.metadata.get("UNPRIVILEGED_POD", "")),
+        )
 
     @property
     def targets(self) -> tuple[Target, ...]:
