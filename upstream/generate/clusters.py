@@ -6,11 +6,11 @@ Source: spec/upstream.md 5, 7.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import config_source_pb2
-from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf.duration_pb2 import Duration
@@ -99,6 +99,8 @@ def _outbound(
         cluster.eds_cluster_config.CopyFrom(_eds(name))
     elif discovery in _DNS:
         located = localities(view, service, port, rule, subset)
+        if discovery is Discovery.LOGICAL_DNS:
+            located = _first(located)
         if not located:
             return None
         cluster.load_assignment.CopyFrom(
@@ -112,6 +114,17 @@ def _outbound(
     if view.world.istio_filters:
         cluster.filters.append(upstream_exchange())
     return cluster
+
+
+def _first(
+    located: Sequence[endpoint_components_pb2.LocalityLbEndpoints],
+) -> list[endpoint_components_pb2.LocalityLbEndpoints]:
+    """The first endpoint alone, if there is one: Envoy refuses a LOGICAL_DNS cluster of any other number."""
+    for group in located:
+        if group.lb_endpoints:  # what a locality's distribution leaves out is an empty group
+            del group.lb_endpoints[1:]
+            return [group]
+    return []
 
 
 def _eds(name: str) -> cluster_pb2.Cluster.EdsClusterConfig:

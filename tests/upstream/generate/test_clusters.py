@@ -53,6 +53,36 @@ def test_a_cluster_for_each_port_and_subset_but_none_for_udp() -> None:
     assert made["outbound|80|v1|a.test"]["lbPolicy"] == "RANDOM"
 
 
+TWO_WORKLOADS = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a, namespace: default}
+spec:
+  hosts: [a.test]
+  resolution: DNS_ROUND_ROBIN
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  workloadSelector: {labels: {app: a}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: one, namespace: default}
+spec: {address: one.test, locality: r1/z1, labels: {app: a}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: two, namespace: default}
+spec: {address: two.test, locality: r2/z2, labels: {app: a}}
+"""
+
+
+def test_one_name_is_resolved_in_turn_however_many_workloads_there_are() -> None:
+    made = outbound(TWO_WORKLOADS)["outbound|80||a.test"]
+    assert made["type"] == "LOGICAL_DNS"
+    (located,) = made["loadAssignment"]["endpoints"]
+    (endpoint,) = located["lbEndpoints"]
+    assert endpoint["endpoint"]["address"]["socketAddress"]["address"] == "one.test"
+
+
 def test_metadata_says_where_a_cluster_comes_from() -> None:
     made = outbound(entry("STATIC") + RULE)["outbound|80|v1|a.test"]
     assert made["metadata"]["filterMetadata"]["istio"] == {
