@@ -25,9 +25,6 @@ from upstream.generate.virtual_services import Routing
 from upstream.hosts import subset_of
 from upstream.registry import Service, ServicePort
 
-ANY = "*"
-"""A server name that stands for all of them, and for none."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TcpChain:
@@ -106,7 +103,7 @@ def _tls(view: View, routing: Routing, service: Service, port: ServicePort) -> I
                 yield TcpChain(
                     service=service,
                     port=port,
-                    server_names=() if ANY in match.sni_hosts else match.sni_hosts,
+                    server_names=match.sni_hosts,
                     networks=match.destination_subnets or _networks(service),
                     routing=routing,
                     destinations=route.route,
