@@ -216,7 +216,7 @@ class Stream:
     def _note(self, ask: Ask, why: Why) -> None:
         kind, name = short(ask.type_url), self._connection.id
         if why is Why.NACK:
-            code = Code(ask.reply.code).name if ask.reply.code in set(Code) else ask.reply.code
+            code = go_name(ask.reply.code)
             self._log.warning(f"ADS:{kind}: ACK ERROR {name} {code}:{ask.reply.error}")
             self._ads.metrics.add(Metric.REJECTS, type=kind.lower())
         elif why is Why.STALE:
@@ -314,7 +314,7 @@ class Stream:
         word = {Scope.ANSWER: "PUSH request", Scope.NAMED: "PUSH request", Scope.CHANGES: "PUSH"}
         gone = f" removed:{len(update.removed)}" if update.removed else ""
         self._log.info(
-            f"{kind}: {word.get(scope, 'PUSH FORCE')} for node:{self._connection.proxy.id} "
+            f"{kind}: {word.get(scope, 'PUSH')} for node:{self._connection.proxy.id} "
             f"resources:{len(update.pieces)}{gone} size:{human(update.size)}",
             why=why,
             took=f"{took * 1000:.1f}ms",
@@ -325,6 +325,14 @@ def _encode(variant: Variant, label: Label, update: Update) -> bytes:
     if variant is Variant.DELTA:
         return envelope.delta(label, update.pieces, update.removed)
     return envelope.sotw(label, update.pieces)
+
+
+def go_name(code: int) -> str:
+    """A status as gRPC's Go library prints it, which parsers of the log know: ``InvalidArgument``."""
+    if code not in set(Code):
+        return f"Code({code})"
+    name = Code(code).name
+    return {"OK": "OK", "CANCELLED": "Canceled"}.get(name, name.title().replace("_", ""))
 
 
 def human(size: int) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.upstream.rig import SOON, Client, Rig, delta, node, serving, sotw, values
 from upstream import ads
-from upstream.ads import DELTA_PATH, human
+from upstream.ads import DELTA_PATH, go_name, human
 from upstream.metrics import Metric
 from upstream.queue import Reason, request
 from upstream.watch import CDS, EDS, HEALTH, LDS, NDS, RDS
@@ -197,7 +197,7 @@ async def test_refusal_is_counted_and_not_answered(
     watch = connection.watches.get(LDS)
     assert watch is not None
     assert watch.last_error == "bad thing"
-    assert "ADS:LDS: ACK ERROR client.demo-1 INTERNAL:bad thing" in capsys.readouterr().out
+    assert "ADS:LDS: ACK ERROR client.demo-1 Internal:bad thing" in capsys.readouterr().out
     rig.resources[LDS]["l1"] = "2"
     rig.push()
     assert values(await client.receive()) == ["l1=2"]
@@ -325,3 +325,11 @@ async def test_stream_leaves_the_table_when_its_client_goes(
 )
 def test_human_sizes(size: int, text: str) -> None:
     assert human(size) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [(0, "OK"), (1, "Canceled"), (3, "InvalidArgument"), (13, "Internal"), (99, "Code(99)")],
+)
+def test_statuses_in_gos_words(code: int, name: str) -> None:
+    assert go_name(code) == name

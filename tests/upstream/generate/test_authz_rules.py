@@ -228,3 +228,23 @@ def test_tcp_denies_more_rather_than_less() -> None:
     found = made(HTTP, tcp=True, deny=True)
     assert found is not None
     assert found["permissions"] == [{"andRules": {"rules": [any_rule({"destinationPort": 80})]}}]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Operation(hosts=("a",)),
+        Operation(methods=("GET",)),
+        Operation(paths=("/x",)),
+        Operation(not_methods=("GET",)),
+    ],
+)
+def test_what_only_http_has(operation: Operation) -> None:
+    rule = Rule(to=(To(operation=operation),))
+    assert made(rule, tcp=True) is None
+    assert made(rule, tcp=True, deny=True) == {"permissions": [ANY], "principals": [ANYONE]}
+
+
+def test_the_connections_ports_are_seen_on_tcp_too() -> None:
+    rule = Rule(to=(To(operation=Operation(ports=("80",))),))
+    assert made(rule, tcp=True) == made(rule)

@@ -175,3 +175,29 @@ def test_without_a_name_the_requests_own_is_asked_for(
 def test_http2_is_offered_to_a_plain_tls_server() -> None:
     made = context(cluster("{mode: SIMPLE}", protocol="HTTP2")["transportSocket"])
     assert made["commonTlsContext"]["alpnProtocols"] == ["h2"]
+
+
+THROUGH = """---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: t, namespace: default}
+spec: {host: a.test, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "secured"),
+    [
+        ("[{address: 10.1.0.1, serviceAccount: a}]", True),
+        ("[{address: 10.1.0.1, serviceAccount: a}, {address: 10.1.0.2}]", False),
+        ("[]", False),
+    ],
+)
+def test_to_an_original_destination_only_if_all_of_them_speak_it(
+    endpoints: str, *, secured: bool
+) -> None:
+    text = SERVICE.replace("PROTOCOL", "HTTP").replace("LOCATION", "MESH_INTERNAL")
+    text = text.replace("[{address: 10.1.0.1, serviceAccount: a}]", endpoints)
+    made = plain(clusters(sidecar(), world(text + THROUGH))["outbound|80||a.test"])
+    assert made["type"] == "ORIGINAL_DST"
+    assert ("transportSocket" in made) is secured
