@@ -33,7 +33,7 @@ class Thing(NamedTuple):
     kind: str
     name: str
     place: str = ""
-    """Module of ours; empty: absent."""
+    """Module of ours, or a room in which the first module that names it is found; empty: absent."""
     test: str = ""
     default: str = "peer"
     note: str = ""
@@ -57,14 +57,19 @@ def faults(thing: Thing) -> list[str]:
     """What the row says that is not so."""
     if not thing.place:
         return [] if thing.note else [f"{thing.name}: absent, and no note says why"]
-    found = []
-    for path in (thing.place, thing.test):
-        file = REPO / path
-        if not path or not file.is_file():
-            found.append(f"{thing.name}: no such file: {path!r}")
-        elif thing.wanted not in file.read_text():
-            found.append(f"{thing.name}: {path} does not name {thing.wanted!r}")
-    return found
+    wrong = [path for path in (thing.place, thing.test) if not module_of(path, thing.wanted)]
+    return [f"{thing.name}: {path!r} does not name {thing.wanted!r}" for path in wrong]
+
+
+def module_of(path: str, wanted: str) -> str:
+    """The module at or below ``path`` that names what is wanted, quoted rather than in passing; or nothing."""
+    where = REPO / path
+    files = sorted(where.rglob("*.py")) if path and where.is_dir() else [where] if path else []
+    texts = {file: file.read_text() for file in files if file.is_file()}
+    quoted = (file for file, text in texts.items() if f'"{wanted}"' in text)
+    named = (file for file, text in texts.items() if wanted in text)
+    found = next(quoted, None) or next(named, None)
+    return str(found.relative_to(REPO)) if found else ""
 
 
 def page() -> str:
@@ -82,7 +87,7 @@ def _section(kind: str, rows: list[Thing]) -> str:
 
 
 def _line(row: Thing) -> str:
-    place = _link(row.place) if row.place else "absent"
+    place = _link(module_of(row.place, row.wanted)) if row.place else "absent"
     default = row.default if row.place else ""
     test = _link(row.test) if row.test else ""
     return f"| `{row.name}` | {place} | {default} | {test} | {row.note} |"

@@ -160,6 +160,19 @@ def test_capture_is_the_same_program(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["istio-iptables", "--bogus"]) == 255
 
 
+def test_the_plan_of_an_end_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(
+        "PROXY_CONFIG", "{controlPlaneAuthPolicy: NONE, terminationDrainDuration: 7s}"
+    )
+    monkeypatch.setenv("PILOT_CERT_PROVIDER", "none")
+    monkeypatch.setenv("FILE_MOUNTED_CERTS", "true")
+    assert cli.main(["shutdown-plan"]) == 0
+    assert "drain" in (told := capfd.readouterr().out)
+    assert "7.0 s" in told
+
+
 def test_without_a_command_there_is_help_and_an_unknown_one_is_an_error(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

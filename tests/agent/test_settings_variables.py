@@ -167,6 +167,7 @@ OURS = [
     ("PILOT_UDS_ALLOW", "any", "secrets.allow_uids", None, None),
     ("PILOT_METRICS_MERGE", "concatenate", "status.scrape.collisions", "concatenate", "auto"),
     ("PILOT_ADMIN_ADDR", "127.0.0.1:9", "admin_endpoint.port", 9, 0),
+    ("PILOT_HOT_RESTART_PARENT_SHUTDOWN", "9s", "hot_restart.parent_shutdown", 9.0, 60.0),
     ("NOTIFY_SOCKET", "/n", "status.notify_socket", "/n", ""),
     ("WATCHDOG_USEC", "2000000", "status.watchdog", 2.0, 0.0),
 ]
