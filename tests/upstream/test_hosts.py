@@ -32,6 +32,8 @@ def test_full_host(host: str, full: str) -> None:
         ("*.a.test", "*.test", True, True),
         ("*.test", "*.a.test", False, True),
         ("test", "*.test", False, False),
+        ("*.test", "*.test", True, True),
+        ("*est", "*.test", False, True),
         ("anything", "*", True, True),
         ("*.a.test", "*.b.test", False, False),
     ],

@@ -151,6 +151,8 @@ def _source(path: str, source: Source) -> Iterator[Problem]:
         "notRequestPrincipals": (_given, source.not_request_principals),
         "namespaces": (_given, source.namespaces),
         "notNamespaces": (_given, source.not_namespaces),
+        "trustDomains": (_given, source.trust_domains),
+        "notTrustDomains": (_given, source.not_trust_domains),
         "serviceAccounts": (_accounts, source.service_accounts),
         "notServiceAccounts": (_accounts, source.not_service_accounts),
     }
@@ -238,6 +240,7 @@ _KEYS: Mapping[str, Values] = {
     "source.namespace": _given,
     "source.serviceAccount": _accounts,
     "source.principal": _given,
+    "source.trustDomain": _given,
     "request.auth.principal": _given,
     "request.auth.audiences": _given,
     "request.auth.presenter": _given,

@@ -54,6 +54,8 @@ class Source:
     not_request_principals: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
     not_namespaces: tuple[str, ...] = ()
+    trust_domains: tuple[str, ...] = ()
+    not_trust_domains: tuple[str, ...] = ()
     service_accounts: tuple[str, ...] = ()
     not_service_accounts: tuple[str, ...] = ()
     ip_blocks: tuple[str, ...] = ()

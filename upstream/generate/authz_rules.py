@@ -148,6 +148,9 @@ def _source(given: Source, world: World, owner: str) -> list[_Term]:
         ),
         _Term(make=_ids(_namespace), values=given.namespaces, not_values=given.not_namespaces),
         _Term(
+            make=_ids(_trust_domain), values=given.trust_domains, not_values=given.not_trust_domains
+        ),
+        _Term(
             make=_ids(_remote), values=given.remote_ip_blocks, not_values=given.not_remote_ip_blocks
         ),
         _Term(make=_ids(_direct), values=given.ip_blocks, not_values=given.not_ip_blocks),
@@ -176,6 +179,7 @@ def _attribute(key: str, owner: str) -> tuple[Make, bool]:
         "source.ip": _ids(_direct),
         "remote.ip": _ids(_remote),
         "source.namespace": _ids(_namespace),
+        "source.trustDomain": _ids(_trust_domain),
         "source.serviceAccount": _ids(partial(_account, owner)),
         "destination.ip": _rules(_destination),
         "destination.port": _rules(_port),
@@ -283,6 +287,13 @@ def _authenticated(value: str) -> rbac_pb2.Principal:
 def _namespace(value: str) -> rbac_pb2.Principal:
     pattern = _quoted(value).replace(r"\*", ".*")
     return _named(string_pb2.StringMatcher(safe_regex=_regex(f".*/ns/{pattern}/.*")))
+
+
+def _trust_domain(value: str) -> rbac_pb2.Principal:
+    if "*" not in value:
+        return _named(string_pb2.StringMatcher(prefix=f"{SPIFFE}{value}/"))
+    pattern = _quoted(value).replace(r"\*", "[^/]*")
+    return _named(string_pb2.StringMatcher(safe_regex=_regex(f"{SPIFFE}{pattern}/.*")))
 
 
 def _account(owner: str, value: str) -> rbac_pb2.Principal:

@@ -107,6 +107,15 @@ def test_nothing_at_all() -> None:
             ],
         ),
         (
+            Source(trust_domains=("td", "*.td")),
+            [
+                any_id(
+                    named({"prefix": "spiffe://td/"}),
+                    named({"safeRegex": {"regex": r"spiffe://[^/]*\.td/.*"}}),
+                )
+            ],
+        ),
+        (
             Source(ip_blocks=("10.0.0.0/8",), remote_ip_blocks=("10.1.2.3",)),
             [
                 any_id({"remoteIp": {"addressPrefix": "10.1.2.3", "prefixLen": 32}}),

@@ -197,3 +197,13 @@ def test_without_an_original_destination_a_router_asks_for_addresses(
     name = "outbound|80||a.test"
     (made,) = generate(ENDPOINT, sidecar(kind=kind), world(SELECTING), frozenset({name}))
     assert len(unpack(made, ClusterLoadAssignment).endpoints) == found
+
+
+def test_endpoints_of_the_same_host_in_another_namespace_are_not_its_own() -> None:
+    mine = ENTRY.replace("ENDPOINTS", "[{address: 10.1.0.1}]")
+    theirs = ENTRY.replace("ENDPOINTS", "[{address: 10.1.0.2}]")
+    both = world(mine + "---" + theirs.replace("namespace: default", "namespace: other"))
+    (made,) = generate(ENDPOINT, sidecar(), both, frozenset({"outbound|80||a.test"}))
+    (group,) = plain(unpack(made, ClusterLoadAssignment))["endpoints"]
+    found = [one["endpoint"]["address"]["socketAddress"]["address"] for one in group["lbEndpoints"]]
+    assert found == ["10.1.0.1"]

@@ -52,6 +52,8 @@ def test_nothing_follows_what_catches_all() -> None:
         ("port: 80", 1),
         ("port: 81", 0),
         ("sourceLabels: {app: b}", 0),
+        ("sourceLabels: {app: a}", 1),
+        ("sourceLabels: {app: a, more: b}", 0),
         ("sourceNamespace: other", 0),
         ("gateways: [g]", 0),
         ("gateways: [mesh]", 1),

@@ -107,3 +107,22 @@ def test_another_place_has_another_distribution() -> None:
 )
 def test_weights_count(setting: LocalitySetting | None, *, outliers: bool, weighted: bool) -> None:
     assert weighted_by_locality(policy(setting, outliers=outliers), MESH) is weighted
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        ("r1/z1/s1", 1),
+        ("r1/z1/*", 2),
+        ("r1/z1", 2),
+        ("r1/*", 3),
+        ("r1", 3),
+        ("*", 5),
+        ("r9/*", 0),
+    ],
+)
+def test_patterns(pattern: str, kept: int) -> None:
+    setting = LocalitySetting(distribute=(Distribute(from_="*", to={pattern: 100}),))
+    found = groups()
+    prefer(found, policy(setting), MESH, HERE)
+    assert sum(bool(one.lb_endpoints) for one in found) == kept

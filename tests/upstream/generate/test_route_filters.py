@@ -72,6 +72,11 @@ def test_fault(given: str, expected: dict[str, Any]) -> None:
     ("given", "expected"),
     [
         ("{}", {}),
+        ("{allowOrigin: [a]}", {"allowOriginStringMatch": [{"exact": "a"}]}),
+        (
+            "{allowOrigin: [old], allowOrigins: [{exact: a}]}",
+            {"allowOriginStringMatch": [{"exact": "a"}]},
+        ),
         (
             "{allowOrigins: [{exact: a}, {prefix: b}, {regex: c}]}",
             {

@@ -137,3 +137,19 @@ def test_by_host_the_first() -> None:
     found = scope(ALL)
     assert found.by_host["a.test"] is found.services[0]
     assert set(found.by_host) == {"a.test", "b.test"}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "imported"),
+    [
+        ("'*/*'", True),
+        ("'./*'", True),
+        ("other/*", False),
+        ("'*/a.test'", True),
+        ("'*/*.test'", True),
+        ("'*/b.test'", False),
+    ],
+)
+def test_routes_are_imported_by_their_hosts(hosts: str, *, imported: bool) -> None:
+    (listener,) = scope(ROUTE + egress(hosts)).egress
+    assert bool(listener.routings) is imported

@@ -71,6 +71,14 @@ def test_a_services_own(
         (f"{{{TO}}}", [()]),
         (f"{{match: [{{destinationSubnets: [10.0.0.0/8]}}], {TO}}}", [("10.0.0.0/8",), ()]),
         (f"{{match: [{{port: 10}}], {TO}}}", [()]),
+        (
+            f"{{match: [{{port: 9}}], {TO}}}, {{match: [{{destinationSubnets: [10.0.0.0/8]}}], {TO}}}",
+            [()],
+        ),
+        (
+            f"{{match: [{{destinationSubnets: [10.0.0.0/8]}}, {{destinationSubnets: [11.0.0.0/8]}}], {TO}}}",
+            [("10.0.0.0/8",), ("11.0.0.0/8",), ()],
+        ),
         (f"{{match: [{{sourceLabels: {{app: b}}}}], {TO}}}", [()]),
         (f"{{match: [{{sourceNamespace: other}}], {TO}}}", [()]),
         (f"{{match: [{{gateways: [g]}}], {TO}}}", [()]),
