@@ -56,17 +56,20 @@ def serves(case: Case) -> bool:
     if case.data.get("options", {}).get("dualStack"):
         return False
     objects = [one for one in yaml.safe_load_all(config_of(case)) if one]
-    return all(acted_on(one) for one in objects)
+    return all(acted_on(one) for one in objects) and recorded_whole(case, objects)
 
 
 def acted_on(one: dict[str, Any]) -> bool:
-    """Kinds that are served; of those neither external authorizers nor ports whose protocol is to be detected.
+    """Kinds that are served, without external authorizers."""
+    return one["kind"] in set(Kind) and one.get("spec", {}).get("action") != "CUSTOM"
 
-    Detected ports: the recording has no endpoints for such a service, whose traffic would then fail.
-    """
-    spec = one.get("spec", {})
-    detected = any(not port.get("protocol") for port in spec.get("ports", []))
-    return one["kind"] in set(Kind) and spec.get("action") != "CUSTOM" and not detected
+
+def recorded_whole(case: Case, objects: list[dict[str, Any]]) -> bool:
+    """Where a service with endpoints stands alone, the peer was asked for them before it had read them."""
+    specs = [one["spec"] for one in objects]
+    given = any(spec.get("endpoints") and spec.get("resolution") == "STATIC" for spec in specs)
+    answered = json.loads((case.folder / "xds.json").read_text())["eds"]
+    return not given or not answered or any(one.get("endpoints") for one in answered)
 
 
 def config_of(case: Case) -> str:
