@@ -51,12 +51,18 @@ def clusters(view: View) -> list[Generated]:
 def _all(view: View) -> Iterator[Generated]:
     for service in view.scope.services:
         yield from _of_service(view, service)
-    yield black_hole(view)
+    fixed = view.world.memo(("fixed", view.group, ":" in view.proxy.ip), lambda: _fixed(view))
+    yield fixed[0]
     if view.router:
         return
-    yield passthrough(view)
+    yield fixed[1]
     yield from inbound_clusters(view)
-    yield inbound_passthrough(view)
+    yield fixed[2]
+
+
+def _fixed(view: View) -> tuple[Generated, Generated, Generated]:
+    """Those that no configuration changes."""
+    return black_hole(view), passthrough(view), inbound_passthrough(view)
 
 
 def _of_service(view: View, service: Service) -> tuple[Generated, ...]:

@@ -35,6 +35,11 @@ _Assignment: TypeAlias = endpoint_pb2.ClusterLoadAssignment
 
 def endpoints(view: View, names: frozenset[str] | None) -> list[Generated]:
     """Assignments of the named clusters, or of all EDS clusters of the proxy."""
+    key = ("assignments", names, view.group, view.proxy.locality)
+    return list(view.world.memo(key, lambda: _assignments(view, names)))
+
+
+def _assignments(view: View, names: frozenset[str] | None) -> list[Generated]:
     wanted = eds_names(view) if names is None else sorted(names)
     return [_assignment(view, name) for name in wanted]
 

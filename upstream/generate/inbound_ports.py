@@ -6,8 +6,8 @@ Source: spec/upstream.md 7.5, 21.1; istio pilot/pkg/networking/core/listener_inb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, fields
 
 from upstream.config.destination_rule import ConnectionPool
 from upstream.config.shared import Protocol
@@ -38,6 +38,11 @@ class InboundPort:
     tls: ServerTls | None = None
     pool: ConnectionPool | None = None
     config_path: str = ""
+
+    @property
+    def facts(self) -> Hashable:
+        """All of it: ports of two workloads that agree in it are the same port of the same services."""
+        return tuple(getattr(self, one.name) for one in fields(self))
 
     @property
     def as_service_port(self) -> ServicePort:

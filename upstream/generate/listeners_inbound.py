@@ -125,7 +125,8 @@ def inbound_listeners(view: View) -> Iterator[Generated]:
             yield resource(name, _own(view, port))
     if view.captured:
         virtual = [port for port in ports if not port.real]
-        yield resource(VIRTUAL_INBOUND, _virtual(view, virtual))
+        key = ("virtual inbound", view.group, tuple(port.facts for port in virtual))
+        yield view.world.memo(key, lambda: resource(VIRTUAL_INBOUND, _virtual(view, virtual)))
 
 
 def _mode(view: View, number: int) -> MtlsMode:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeAlias
 
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
@@ -48,9 +47,12 @@ class _Answer:
 
 def routes(view: View, names: frozenset[str] | None) -> list[Generated]:
     """The named configurations, or all that the proxy's listeners refer to."""
+    return list(view.world.memo(("routes", names, view.group), lambda: _named_or_all(view, names)))
+
+
+def _named_or_all(view: View, names: frozenset[str] | None) -> list[Generated]:
     wanted = route_names(view) if names is None else sorted(names)
-    group, memo = view.group, view.world.memo
-    return [memo(("route", name, group), partial(_configuration, view, name)) for name in wanted]
+    return [_configuration(view, name) for name in wanted]
 
 
 def _configuration(view: View, name: str) -> Generated:
