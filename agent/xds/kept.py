@@ -51,6 +51,11 @@ class Change:
         self.withheld = 0
         """Resources that carry key material and stay out."""
 
+    @property
+    def size(self) -> int:
+        """Names that are put or go, and the clearing."""
+        return len(self.put) + len(self.remove) + self.clear
+
     def add_older(self, accepted: Accepted) -> None:
         """Take in a response that Envoy acknowledged before those already here. Raises ``ValueError``."""
         if self.clear:
@@ -82,3 +87,18 @@ def changes(waiting: Sequence[Accepted]) -> dict[TypeUrl, Change]:
         with suppress(ValueError):  # Envoy took it, so only a bench or a test can get here
             merged.setdefault(accepted.type_url, Change()).add_older(accepted)
     return merged
+
+
+def needed(waiting: Sequence[Accepted]) -> list[Accepted]:
+    """Those of acknowledged responses, oldest first, of which something is left once all are merged. Pure."""
+    merged: dict[TypeUrl, Change] = {}
+    left: list[Accepted] = []
+    for accepted in reversed(waiting):
+        change = merged.setdefault(accepted.type_url, Change())
+        before = change.size
+        with suppress(ValueError):
+            change.add_older(accepted)
+        if change.size != before:
+            left.append(accepted)
+    left.reverse()
+    return left

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The last configuration that Envoy acknowledged, written behind. Effects only: what is kept is ``kept``'s. DESIGN 4.3.
 
-One worker thread writes after a quiet second, or at once when much waits, and merges first, so that of ten pushes in a
-row only the last is written; a write is one transaction. Where no file can be, the store lives in memory and
-says so once. A type that Envoy has not confirmed for long is not served.
+One worker thread writes after a quiet second, or at once when much waits that nothing has overtaken. Of ten pushes of
+the same resources in a row only the last is written, and kept until then. A write is one transaction. Where no file can
+be, the store lives in memory and says so once. A type that Envoy has not confirmed for long is not served.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import mesh.log
-from agent.xds.kept import Accepted, Shelf, changes
+from agent.xds.kept import Accepted, Shelf, changes, needed
 from agent.xds.options import StoreOptions
 from mesh.clock import Clock
 from mesh.errors import MeshError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.xds.database import Database
 
 MAX_WAITING: Final = 16 * 1024 * 1024
-"""Bytes that wait to be written; with more, writing begins at once."""
+"""Bytes that wait to be written; with more, what was overtaken is forgotten, and if that is not enough, writing begins."""
 
 log = mesh.log.get("xdsstore")
 
@@ -38,7 +38,8 @@ class Store:
         self._options = options
         self._clock = clock
         self._waiting: list[Accepted] = []
-        self._waiting_size = 0
+        self.waiting_bytes = 0
+        """Of responses that are not written yet."""
         self._noted = asyncio.Event()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xds-store")
         self._database: Database | None = None
@@ -54,8 +55,15 @@ class Store:
         """Envoy acknowledged a response: it will be written."""
         if self._options.enabled:
             self._waiting.append(accepted)
-            self._waiting_size += len(accepted.message)
+            self.waiting_bytes += len(accepted.message)
+            if self.waiting_bytes > MAX_WAITING:
+                self._forget_overtaken()
             self._noted.set()
+
+    def _forget_overtaken(self) -> None:
+        """Pushes of the same resources in a row: only what the newest leave of the older ones is kept."""
+        self._waiting = needed(self._waiting)
+        self.waiting_bytes = sum(len(one.message) for one in self._waiting)
 
     async def open(self) -> None:
         """Open or make the database. Never fails: what cannot be used is replaced by memory."""
@@ -74,9 +82,9 @@ class Store:
             while True:
                 await self._noted.wait()  # no deadline: until there is something to write
                 self._noted.clear()
-                if self._waiting_size <= MAX_WAITING:
+                if self.waiting_bytes <= MAX_WAITING:
                     await self._clock.sleep(self._options.quiet)
-                if not self._noted.is_set() or self._waiting_size > MAX_WAITING:
+                if not self._noted.is_set() or self.waiting_bytes > MAX_WAITING:
                     await self._flush()
         finally:
             self._finish()
@@ -89,7 +97,7 @@ class Store:
         self._worker.shutdown(wait=True)
 
     async def _flush(self) -> None:
-        waiting, self._waiting, self._waiting_size = self._waiting, [], 0
+        waiting, self._waiting, self.waiting_bytes = self._waiting, [], 0
         if waiting:
             await self._in_worker(self._write, waiting)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.xds.kept import SENSITIVE, Accepted, Change, changes
+from agent.xds.kept import SENSITIVE, Accepted, Change, changes, needed
 from tests.support.accepted import delta, sotw
 from tests.support.fakeads import FakeAds, resource
 from wire import types
@@ -37,10 +37,24 @@ def test_merged_is_the_same_as_one_after_the_other(
             told.append(delta(*put, removed=tuple(gone), version=str(number)))
             rows = {name: version for name, version in rows.items() if name not in gone}
         rows.update(dict.fromkeys(put, str(number)))
+    assert outcome(told) == rows
+    assert outcome(needed(told)) == rows
+
+
+def outcome(told: list[Accepted]) -> dict[str, str]:
+    """The rows, by name and version, that writing these leaves."""
     change = changes(told).get(types.CLUSTER, Change())
     before = {} if change.clear else {"a": "0", "d": "0"}
     kept = {name: version for name, version in before.items() if name not in change.remove}
-    assert kept | {name: entry.version for name, entry in change.put.items()} == rows
+    return kept | {name: entry.version for name, entry in change.put.items()}
+
+
+def test_what_newer_responses_overtake_is_not_needed() -> None:
+    first, second, third = delta("a", "b"), delta("a"), delta("a", "b")
+    assert needed([first, second]) == [first, second]
+    assert needed([first, second, third]) == [third]
+    assert needed([first, sotw("c"), second]) == [sotw("c"), second]
+    assert needed([delta(removed=("x",)), second]) == [delta(removed=("x",)), second]
 
 
 def test_each_mark_of_a_secret_keeps_its_resource_out_and_removes_the_old_one() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.xds.kept import Accepted
 from agent.xds.options import StoreOptions
-from agent.xds.store import Store
+from agent.xds.store import MAX_WAITING, Store
 from tests.support.accepted import delta, sotw
 from tests.support.clock import FakeClock
 from tests.support.fakeads import resource
@@ -121,11 +121,24 @@ async def test_disabled_store_is_empty(tmp_path: Path) -> None:
 async def test_much_at_once_does_not_wait_for_quiet(tmp_path: Path) -> None:
     clock = FakeClock()
     async with opened(options(tmp_path, quiet=3600.0), clock) as store:
-        for _ in range(3):
-            store.accept(big("a", 8 * MIB))
+        for name in "abc":
+            store.accept(big(name, 8 * MIB))
         async with asyncio.timeout(20):
             while store.last_write is None:
                 await asyncio.sleep(0.01)
+        assert store.written == 3
+
+
+async def test_the_same_resources_again_and_again_neither_pile_up_nor_are_written(
+    tmp_path: Path,
+) -> None:
+    async with opened(options(tmp_path, quiet=3600.0), FakeClock()) as store:
+        for _ in range(8):
+            store.accept(big("a", 8 * MIB))
+            await asyncio.sleep(0)
+            assert store.waiting_bytes <= MAX_WAITING
+        assert store.last_write is None
+        assert await names(store) == ["a"]
         assert store.written == 1
 
 
