@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.xds.database import Database
 
 MAX_WAITING: Final = 16 * 1024 * 1024
-"""Bytes that wait to be written; with more, what was overtaken is forgotten, and if that is not enough, writing begins."""
+"""Bytes that wait to be written; with more, what was overtaken is forgotten; if that does not do, they are written."""
 
 log = mesh.log.get("xdsstore")
 
