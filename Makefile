@@ -23,9 +23,9 @@ $(DEV_STAMP): $(RUN_STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 
-## make demo         the main job with real Envoy, checked step by step
+## make demo         the main job with real Envoy, checked step by step (CAPTURE=1: traffic captured for real; root)
 demo: $(RUN_STAMP)
-	$(BIN)/pilotctl demo $(DEMO_ARGS)
+	$(BIN)/pilotctl demo $(if $(CAPTURE),--capture $(CAPTURE:1=iptables)) $(DEMO_ARGS)
 
 ## make test         all tests that this machine can run; names what it skips and what that wants
 test: $(DEV_STAMP)

@@ -29,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
         "--dir", default="", metavar="DIR", help="work here instead of a temporary folder"
     )
     demo.add_argument("--envoy", default="", metavar="PATH", help="the Envoy binary to run")
+    demo.add_argument(
+        "--capture",
+        choices=("iptables", "nft"),
+        default="",
+        help="real capture, each workload in a network namespace; takes root, or a user namespace",
+    )
+    demo.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     return root
 
 
@@ -38,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         match arguments.command:
             case "demo":
-                from ctl.demo.story import run
-
-                return run(keep=arguments.keep, directory=arguments.dir, envoy=arguments.envoy)
+                return _demo(arguments, sys.argv[1:] if argv is None else list(argv))
             case other:
                 raise AssertionError(f"BUG: command {other!r} has no code")
     except MeshError as error:
@@ -50,6 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:  # everything that was started is stopped by now
         return ExitCode.FAILED
+
+
+def _demo(arguments: argparse.Namespace, words: list[str]) -> int:
+    if arguments.capture and not arguments.inside:
+        from ctl.demo.node import enter
+
+        enter(arguments.capture, [*words, "--inside"])  # goes on there as another process
+    from ctl.demo.story import run
+
+    return run(
+        keep=arguments.keep,
+        directory=arguments.dir,
+        envoy=arguments.envoy,
+        capture=arguments.capture,
+    )
 
 
 if __name__ == "__main__":

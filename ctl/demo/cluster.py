@@ -54,6 +54,9 @@ class Pod:
 class Cluster:
     """Control plane and pods in one directory."""
 
+    title = "Pilothouse: one control plane, three sidecars with real Envoy, mutual TLS. No root, no Kubernetes."
+    captured = False
+
     def __init__(self, directory: Path, identity: Path, envoy: str, programs: Programs) -> None:
         self.directory = directory
         self.identity = identity
@@ -61,7 +64,8 @@ class Cluster:
         self.programs = programs
         self.config = directory / "config"
         self.state = directory / "upstream"
-        self.workloads = _workloads()
+        self.workloads = self.make_workloads()
+        self.bind = dict.fromkeys(("grpc", "secure_grpc", "http", "monitoring"), "127.0.0.1:0")
         self.pods: dict[str, Pod] = {}
         self.upstream: Program | None = None
         self.addresses: dict[str, str] = {}
@@ -77,13 +81,20 @@ class Cluster:
         self.config.mkdir(parents=True, exist_ok=True)
         (self.directory / "mesh.yaml").write_text(topology.mesh_yaml())
         reviews = [w for w in self.workloads if w.account == "reviews"]
-        (self.config / "reviews.yaml").write_text(topology.service_yaml(reviews))
+        (self.config / "reviews.yaml").write_text(self.service_yaml(reviews))
         (self.config / "security.yaml").write_text(topology.security_yaml())
+        self.write_listeners()
+        self.set_canary(90, 10)
+
+    def write_listeners(self) -> None:
+        """What traffic reaches each workload by, where nothing is captured."""
         for workload in self.workloads:
             (self.config / f"sidecar-{workload.name}.yaml").write_text(
                 topology.sidecar_yaml(workload)
             )
-        self.set_canary(90, 10)
+
+    def service_yaml(self, reviews: list[Workload]) -> str:
+        return topology.service_yaml(reviews)
 
     def set_canary(self, v1: int, v2: int) -> None:
         """Save a new traffic split, as an editor would: a new file in the old one's place."""
@@ -96,9 +107,7 @@ class Cluster:
 
     async def start_upstream(self) -> None:
         """Start (or start again, on the same ports) the control plane; returns when it listens."""
-        bind = self.addresses or dict.fromkeys(
-            ("grpc", "secure_grpc", "http", "monitoring"), "127.0.0.1:0"
-        )
+        bind = self.addresses or self.bind
         book = self.state / "addresses.json"
         book.unlink(missing_ok=True)
         argv = [
@@ -133,19 +142,20 @@ class Cluster:
         """Give a workload its directory, its token, its application and its sidecar."""
         home = self.directory / workload.name
         self._provision(workload, home)
-        echo = [
-            sys.executable,
-            "-m",
-            "ctl.demo.echo",
-            "--name",
-            workload.name,
-            "--port",
-            str(workload.app_port),
-        ]
-        app = self.programs.start(f"{workload.name}-app", echo, cwd=home, env={})
+        app = self.start_app(workload, home)
         pod = Pod(workload, home, app, self._start_agent(workload, home))
         self.pods[workload.name] = pod
         return pod
+
+    def start_app(self, workload: Workload, home: Path) -> Program:
+        """The application, which knows nothing of all this."""
+        where = ["--host", self.app_host(workload), "--port", str(workload.app_port)]
+        echo = [*self.inside(workload, proxy=False), *self.module("echo"), "--name", workload.name]
+        return self.programs.start(f"{workload.name}-app", [*echo, *where], cwd=home, env={})
+
+    def module(self, name: str) -> list[str]:
+        """One of the demo's own programs."""
+        return [sys.executable, "-m", f"ctl.demo.{name}"]
 
     def restart_sidecar(self, name: str) -> None:
         """Lose a sidecar (agent and Envoy) at once and start it anew; its application stays."""
@@ -156,16 +166,16 @@ class Cluster:
     def _start_agent(self, workload: Workload, home: Path) -> Program:
         env = topology.agent_environment(
             workload,
-            discovery=self.addresses["secure_grpc"],
+            discovery=self.discovery,
             envoy=self.envoy,
             drain=DRAIN,
             ttl=TTL,
             state=str(home / "state"),
             identity=str(self.identity / workload.name),
+            interception="REDIRECT" if self.captured else "NONE",
         )
-        return self.programs.start(
-            workload.name, [script("pilot-agent"), "proxy", "sidecar"], cwd=home, env=env
-        )
+        agent = [*self.inside(workload, proxy=True), script("pilot-agent"), "proxy", "sidecar"]
+        return self.programs.start(workload.name, agent, cwd=home, env=env)
 
     def _provision(self, workload: Workload, home: Path) -> None:
         tokens = home / "var/run/secrets/tokens"
@@ -185,11 +195,51 @@ class Cluster:
         token.touch(mode=0o600)
         token.write_text(made.stdout.strip())
 
+    # --- where things are: all on this machine's loopback, each workload with an address and ports of its own
+
+    def make_workloads(self) -> list[Workload]:
+        return _workloads()
+
+    @property
+    def discovery(self) -> str:
+        """Where sidecars find the control plane."""
+        return self.addresses["secure_grpc"]
+
+    def inside(self, workload: Workload, *, proxy: bool) -> list[str]:
+        """Words before a command that run it where the workload's application or its proxy runs."""
+        del workload, proxy
+        return []
+
+    def app_host(self, workload: Workload) -> str:
+        """What the application listens on."""
+        del workload
+        return "127.0.0.1"
+
+    def seen_from(self, workload: Workload) -> str:
+        """The address at which the kubelet would ask."""
+        del workload
+        return "127.0.0.1"
+
+    def through(self, workload: Workload) -> str | None:
+        """The HTTP proxy by which its admin port is asked; None: directly."""
+        del workload
+        return None
+
+    def hints(self) -> str:
+        """What to try while it runs."""
+        client = self.workloads[0]
+        return f"""
+  curl -x {client.proxy_url} http://{topology.HOST}/
+  $EDITOR {self.config}/canary.yaml
+  curl http://127.0.0.1:{client.admin_port}/clusters
+  curl http://127.0.0.1:{client.status_port}/stats/prometheus
+  curl --unix-socket {self.directory}/{client.name}/etc/istio/proxy/ADMIN http://localhost/status"""
+
     # --- what can be asked from outside
 
     async def ready(self, workload: Workload) -> bool:
         """Readiness as the kubelet asks: Envoy's port, which asks the agent."""
-        url = f"http://127.0.0.1:{workload.envoy_status_port}/healthz/ready"
+        url = f"http://{self.seen_from(workload)}:{workload.envoy_status_port}/healthz/ready"
         try:
             async with self._http.get(url) as reply:
                 return reply.status == 200
@@ -198,7 +248,8 @@ class Cluster:
 
     async def certificates(self, workload: Workload) -> dict[str, Any]:
         """The workload certificate that Envoy uses now: serial, expiry, names."""
-        async with self._http.get(f"http://127.0.0.1:{workload.admin_port}/certs") as reply:
+        url = f"http://127.0.0.1:{workload.admin_port}/certs"
+        async with self._http.get(url, proxy=self.through(workload)) as reply:
             body = await reply.json(content_type=None)
         for entry in body.get("certificates", []):
             for leaf in entry.get("cert_chain", []):
@@ -255,11 +306,7 @@ def _file_system(path: str) -> str:
 
 
 def _workloads() -> list[Workload]:
-    names = [
-        ("client", "client", "v1"),
-        ("reviews-v1", "reviews", "v1"),
-        ("reviews-v2", "reviews", "v2"),
-    ]
+    names = topology.WORKLOADS
     local = free_ports("127.0.0.1", len(names) * 3)
     anywhere = free_ports(
         "0.0.0.0", len(names) * 2

@@ -33,9 +33,10 @@ def main() -> None:
     """Serve until a signal ends it."""
     parser = argparse.ArgumentParser(prog="echo")
     parser.add_argument("--name", required=True)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
-    web.run_app(application(arguments.name), host="127.0.0.1", port=arguments.port, print=None)
+    web.run_app(application(arguments.name), host=arguments.host, port=arguments.port, print=None)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 
+from ctl.demo.captured import CapturedCluster
 from ctl.demo.cluster import Cluster, memory_directory
 from ctl.demo.processes import Programs
 from ctl.demo.report import Check, Report, budget_line
@@ -33,36 +35,39 @@ IDLE_MUST_MIB, IDLE_STRETCH_MIB = 40.0, 34.0
 Outcome = tuple[bool, str]
 
 
-def run(*, keep: bool, directory: str, envoy: str) -> int:
-    """Play the whole story. Returns 0 when every check held, 1 otherwise. Raises MeshError where it cannot start."""
+def run(*, keep: bool, directory: str, envoy: str, capture: str = "") -> int:
+    """Play the whole story. Returns 0 when every check held, 1 otherwise. Raises MeshError where it cannot start.
+
+    With ``capture`` (``iptables`` or ``nft``) the process is in a network namespace of its own already (``node``).
+    """
     if not sys.platform.startswith("linux"):
         raise BadSetting("platform", sys.platform, "the demo needs Linux")
     if directory:
-        return _in_directory(Path(directory).absolute(), keep=keep, envoy=envoy)
+        return _in_directory(Path(directory).absolute(), keep=keep, envoy=envoy, capture=capture)
     with tempfile.TemporaryDirectory(prefix="pilothouse-") as temporary:
-        return _in_directory(Path(temporary), keep=keep, envoy=envoy)
+        return _in_directory(Path(temporary), keep=keep, envoy=envoy, capture=capture)
 
 
-def _in_directory(directory: Path, *, keep: bool, envoy: str) -> int:
+def _in_directory(directory: Path, *, keep: bool, envoy: str, capture: str) -> int:
     for name in ("logs", "identity"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     memory = memory_directory()
     identity = Path(tempfile.mkdtemp(prefix="pilothouse-demo-", dir=memory)) if memory else None
     try:
         with Programs(directory / "logs") as programs:
-            return asyncio.run(_play(directory, identity, envoy, programs, keep=keep))
+            where = (directory, identity or directory / "identity", envoy, programs)
+            made = partial(CapturedCluster, backend=capture) if capture else Cluster
+            return asyncio.run(_play(partial(made, *where), identity is not None, keep=keep))
     finally:
         if identity is not None:
             shutil.rmtree(identity, ignore_errors=True)
 
 
-async def _play(
-    directory: Path, identity: Path | None, envoy: str, programs: Programs, *, keep: bool
-) -> int:
+async def _play(made: Callable[[], Cluster], in_memory: bool, *, keep: bool) -> int:
     if (task := asyncio.current_task()) is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    cluster = Cluster(directory, identity or directory / "identity", envoy, programs)
-    story = Story(cluster, in_memory=identity is not None)
+    cluster = made()
+    story = Story(cluster, in_memory=in_memory)
     began = time.monotonic()
     try:
         await story.tell()
@@ -75,16 +80,7 @@ async def _play(
 
 
 async def _stay(cluster: Cluster) -> None:
-    client = cluster.workloads[0]
-    print(
-        f"""
-Still running; Ctrl-C ends it. Try:
-  curl -x {client.proxy_url} http://{HOST}/
-  $EDITOR {cluster.config}/canary.yaml
-  curl http://127.0.0.1:{client.admin_port}/clusters
-  curl http://127.0.0.1:{client.status_port}/stats/prometheus
-  curl --unix-socket {cluster.directory}/{client.name}/etc/istio/proxy/ADMIN http://localhost/status"""
-    )
+    print(f"\nStill running; Ctrl-C ends it. Try:{cluster.hints()}")
     await asyncio.Event().wait()  # no deadline: the reader decides
 
 
@@ -99,9 +95,7 @@ class Story:
 
     async def tell(self) -> None:
         """All steps; a step that breaks ends the story, since what follows rests on it."""
-        print(
-            "Pilothouse: one control plane, three sidecars with real Envoy, mutual TLS. No root, no Kubernetes."
-        )
+        print(self.cluster.title)
         print(f"directory {self.cluster.directory}\nenvoy     {self.cluster.envoy}")
         for workload in self.cluster.workloads:
             print(
@@ -120,8 +114,9 @@ class Story:
                 self._rotation,
                 self._outage,
                 self._drain,
+                *([self._uncaptured] if self.cluster.captured else []),
             ]
-            for letter, step in zip("abcdef", steps, strict=True):
+            for letter, step in zip("abcdefg", steps, strict=False):
                 print(f"\n({letter}) {(step.__doc__ or '').splitlines()[0]}")
                 try:
                     await step(letter, client)
@@ -359,6 +354,26 @@ class Story:
             return answer.ok and code == 0 and not left, detail
 
         await self._check(step, "a request under way is answered, exit code 0", drained)
+
+    # --- (g), with capture only
+
+    async def _uncaptured(self, step: str, client: Client) -> None:
+        """Without its rules a pod is what it was: the same request passes the proxy by."""
+        del client
+        target = self.by_name["reviews-v1"]
+        assert isinstance(self.cluster, CapturedCluster)  # noqa: S101  the step belongs to it
+        cluster = self.cluster
+
+        async def refused() -> Outcome:
+            return await _plaintext_refused(target.address, target.inbound_port)
+
+        async def reached() -> Outcome:
+            await asyncio.to_thread(cluster.uncapture, target)
+            held, detail = await refused()
+            return not held, detail
+
+        await self._check(step, "captured: plaintext to the app's address is refused", refused)
+        await self._check(step, "rules taken out: it reaches the app itself", reached)
 
 
 async def _plaintext_refused(address: str, port: int) -> Outcome:

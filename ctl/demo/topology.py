@@ -2,7 +2,8 @@
 """What the demo consists of: workloads, addresses, ports, and the Istio YAML that describes them. Pure.
 
 Workloads run in ``INTERCEPTION_MODE: NONE``: a ``Sidecar`` resource gives each its listeners on a loopback
-address of its own, so neither root nor iptables is needed. The YAML is plain Istio: istiod accepts it unchanged.
+address of its own, so neither root nor iptables is needed; with capture (``captured``) they need none. The YAML
+is plain Istio: istiod accepts it unchanged.
 """
 
 from __future__ import annotations
@@ -16,6 +17,14 @@ TRUST_DOMAIN = "cluster.local"
 HOST = f"reviews.{NAMESPACE}.svc.cluster.local"
 SERVICE_PORT = 80
 """The port that clients name; istiod's HTTP_PROXY listeners match no other without a port in the host."""
+
+
+WORKLOADS = (
+    ("client", "client", "v1"),
+    ("reviews-v1", "reviews", "v1"),
+    ("reviews-v2", "reviews", "v2"),
+)
+"""Name, service account and version of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +83,9 @@ spec:
 """
 
 
-def service_yaml(reviews: list[Workload]) -> str:
-    """The service ``reviews`` with an endpoint for each of its workloads."""
+def service_yaml(reviews: list[Workload], *, address: str = "") -> str:
+    """The service ``reviews`` with an endpoint for each of its workloads, and with an address if it has one."""
+    own_address = f"\n  addresses: [{address}]" if address else ""
     endpoints = "\n".join(
         f"  - {{address: {w.address}, ports: {{http: {w.inbound_port}}}, "
         f"labels: {{app: {w.account}, version: {w.version}, security.istio.io/tlsMode: istio}}, "
@@ -87,7 +97,7 @@ apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: reviews, namespace: {NAMESPACE}}}
 spec:
-  hosts: [{HOST}]
+  hosts: [{HOST}]{own_address}
   location: MESH_INTERNAL
   resolution: STATIC
   ports:
@@ -166,6 +176,7 @@ def agent_environment(
     ttl: str,
     state: str,
     identity: str,
+    interception: str = "NONE",
 ) -> dict[str, str]:
     """The environment of one agent: what the injector and the kubelet would set in a pod."""
     config = proxy_config(workload, discovery=discovery, envoy=envoy, drain=drain)
@@ -179,7 +190,7 @@ def agent_environment(
         "PROXY_CONFIG": json.dumps(config),
         "ENVOY_STATUS_PORT": str(workload.envoy_status_port),
         "ENVOY_PROMETHEUS_PORT": str(workload.prometheus_port),
-        "ISTIO_META_INTERCEPTION_MODE": "NONE",
+        "ISTIO_META_INTERCEPTION_MODE": interception,
         "ISTIO_META_CLUSTER_ID": "Kubernetes",
         "ISTIO_METAJSON_LABELS": json.dumps(workload.labels),
         "SECRET_TTL": ttl,

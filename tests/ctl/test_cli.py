@@ -37,4 +37,15 @@ def test_flags_reach_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("ctl.demo.story.run", record)
     assert cli.main(["demo", "--keep", "--dir", "d"]) == 0
-    assert seen == {"keep": True, "directory": "d", "envoy": ""}
+    assert seen == {"keep": True, "directory": "d", "envoy": "", "capture": ""}
+
+
+def test_capture_goes_on_in_a_namespace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[object] = []
+    monkeypatch.setattr("ctl.demo.node.enter", lambda *what: entered.append(what))
+    monkeypatch.setattr("ctl.demo.story.run", lambda **flags: entered.append(flags["capture"]))
+    cli.main(["demo", "--capture", "nft"])
+    assert entered[0] == ("nft", ["demo", "--capture", "nft", "--inside"])
+    entered.clear()
+    cli.main(["demo", "--capture", "nft", "--inside"])
+    assert entered == ["nft"]

@@ -14,6 +14,7 @@ import pytest
 
 from ctl.demo.cluster import memory_directory
 from ctl.demo.processes import script
+from tests.support.netns import needs_netns
 
 STEPS = "abcdef"
 
@@ -50,6 +51,24 @@ def test_every_promise_holds(short_tmp: Path) -> None:
     assert running.returncode == 0, told
     assert "BROKEN" not in told
     for letter in STEPS:
+        assert re.search(rf"^  {letter}  .* held ", told, re.MULTILINE), letter
+    assert left_over(directory) == []
+
+
+@pytest.mark.long
+@pytest.mark.envoy
+@needs_netns
+@pytest.mark.parametrize("backend", ["iptables", "nft"])
+def test_every_promise_holds_with_real_capture(short_tmp: Path, backend: str) -> None:
+    if memory_directory() is None:
+        pytest.skip("neither $XDG_RUNTIME_DIR nor /dev/shm is memory")
+    directory = short_tmp / "demo"
+    with demo(directory, "--capture", backend) as running:
+        told, _ = running.communicate(timeout=300)
+    print(told)
+    assert running.returncode == 0, told
+    assert "BROKEN" not in told
+    for letter in f"{STEPS}g":
         assert re.search(rf"^  {letter}  .* held ", told, re.MULTILINE), letter
     assert left_over(directory) == []
 
