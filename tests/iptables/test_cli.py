@@ -66,12 +66,13 @@ HEAVY = {
 }
 
 
-def test_a_dry_run_stays_light() -> None:
+@pytest.mark.parametrize("native", [[], ["--native-nftables"]], ids=["iptables", "nft"])
+def test_a_dry_run_stays_light(native: list[str]) -> None:
     """What start-up time is made of: a dry run needs none of these."""
     code = (
         "import sys; before = set(sys.modules)\n"
         "from iptables import cli\n"
-        "cli.main(['-n', '--istio-inbound-ports=*'])\n"
+        f"cli.main(['-n', '--istio-inbound-ports=*', *{native}])\n"
         "print(sorted(set(sys.modules) - before), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
