@@ -23,8 +23,11 @@ from agent.admin.resources import usage
 from agent.admin.server import AdminServer
 from agent.admin.timeline import last_nack
 from agent.envoy.admin import EnvoyAdmin
+from agent.envoy.gate import METHOD as GATE
+from agent.envoy.gate import Gatekeeper
 from agent.envoy.launcher import Launcher
 from agent.envoy.supervisor import Supervisor
+from agent.envoy.upgrade import Upgrader
 from agent.lifecycle import Lifecycle
 from agent.readiness import Readiness
 from agent.settings import Settings
@@ -76,8 +79,7 @@ class Agent:
         self._settings = settings
         self._clock = clock
         self._sds = sds
-        self._xds = XdsProxy(settings.xds, clock, local={types.PROXY_CONFIG: sds.on_proxy_config})
-        admin = EnvoyAdmin(settings.admin)
+        admin = self._envoy_admin = EnvoyAdmin(settings.admin)
         self._life = Lifecycle(
             settings.lifecycle,
             with_envoy=settings.with_envoy,
@@ -86,6 +88,23 @@ class Agent:
         self._launcher = Launcher(settings.envoy, settings.process, settings.hot_restart)
         self.supervisor = Supervisor(
             self._life, self._launcher.first, admin, on_change=self._on_other_envoy
+        )
+        keeper = Gatekeeper()
+        self._upgrader = Upgrader(
+            self._launcher,
+            self.supervisor,
+            admin,
+            keeper,
+            patience=settings.hot_restart.patience,
+        )
+        self.supervisor.before_drain = self._upgrader.settle
+        hot = settings.hot_restart.enabled
+        self._xds = XdsProxy(
+            settings.xds,
+            clock,
+            local={types.PROXY_CONFIG: sds.on_proxy_config},
+            routes={GATE: keeper.serve} if hot else {},
+            seat=self.supervisor.seat if hot else None,
         )
         self._own = OwnMetrics()
         self._started = Readiness(STEPS, started=clock.monotonic())
@@ -141,6 +160,7 @@ class Agent:
             "xds ready": self._mark_when(self._xds.ready, "xds"),
             "first secret": self._mark_when(self._sds.first_secret, "secret"),
             "envoy": self._envoy(),
+            "upgrades": self._upgrader.run(),
         }
 
     def _status_server(self) -> StatusServer:
@@ -254,6 +274,14 @@ class Agent:
             "capture": await self._captured.status(),
             "resources": {"agent": usage(os.getpid()), "envoy": usage(envoy)},
         }
+
+    async def upgrade(self, binary: str) -> Mapping[str, object]:
+        """Let another Envoy take over. Raises EnvoyFailed."""
+        return (await self._upgrader.upgrade(binary))._asdict()
+
+    async def set_envoy_levels(self, levels: str) -> None:
+        """Raises EnvoyFailed."""
+        await self._envoy_admin.set_levels(levels)
 
     def push_counts(self) -> Mapping[str, Mapping[str, Any]]:
         """What is counted of each xDS type."""

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from urllib.parse import urlsplit
 
 from agent import http1
 from mesh.errors import BadSetting, MeshError
 
 REQUEST_TIMEOUT = 60.0
+UPGRADE_TIMEOUT = 600.0
+"""Longer than all of its steps; each has a deadline of its own."""
 _NOT_FOUND = 404
 
 
@@ -26,6 +29,34 @@ def request_once(method: str, path: str, body: str, *, port: int) -> str:
     if reply.status > 399 and reply.status != _NOT_FOUND:
         raise NotAnswered(f"received unsuccessful status code {reply.status}: {reply.text}")
     return reply.text
+
+
+def upgrade_once(binary: str, *, socket: str, token: str) -> str:
+    """What the running agent says once another Envoy has taken over. Raises NotAnswered with its reason."""
+    target = http1.Target("localhost", 80, "/api/v1/upgrade", "POST")
+    body = json.dumps({"envoy": binary}).encode()
+    headers = (("Authorization", f"Bearer {token}"), ("Content-Type", "application/json"))
+    via = http1.Via(path=socket)
+    try:
+        reply = asyncio.run(
+            http1.ask(target, timeout=UPGRADE_TIMEOUT, headers=headers, body=body, via=via)
+        )
+    except http1.RequestFailed as error:
+        raise NotAnswered(f"the agent cannot be asked at {socket}: {error.why}") from None
+    said = _object(reply.text)
+    if reply.status != 200:
+        failed = NotAnswered(str(said.get("error", f"status {reply.status}")))
+        failed.hint = str(said.get("hint", failed.hint))
+        raise failed
+    return f"epoch {said.get('epoch')} serves: {said.get('binary')}, pid {said.get('pid')}"
+
+
+def _object(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def wait_until_ready(url: str, *, deadline: float, request_timeout: float, period: float) -> None:

@@ -57,6 +57,7 @@ WAIT = {
     "periodMillis": Kind.NUMBER,
     "url": Kind.TEXT,
 }
+UPGRADE = {"envoy": Kind.TEXT}
 VERSION = {"s": Kind.SWITCH, "short": Kind.SWITCH, "o": Kind.TEXT, "output": Kind.TEXT}
 
 DEBUG_PORTS = (15000, 15021, 15020, 15004)
@@ -70,6 +71,7 @@ Commands:
   request <method> <path> [body]   ask Envoy's admin port or the agent's status port
   wait                             return when Envoy is ready
   istio-iptables                   set up traffic capture
+  upgrade --envoy PATH             let another Envoy take over from the one that runs here
   shutdown-plan                    what an end would do, phase by phase, with these settings
   version                          print the version
 
@@ -150,6 +152,26 @@ def shutdown_plan(words: list[str]) -> int:
     for fault in tolerated:
         print(f"warning: {fault}: {fault.hint}", file=sys.stderr)
     print(explained(options), end="")
+    return ExitCode.OK
+
+
+def upgrade(words: list[str]) -> int:
+    """``upgrade --envoy PATH``: let another Envoy program take over from the one that the agent here runs. Ours."""
+    parsed = parse(words, LOGGING | PROXY | UPGRADE)
+    if _helped(parsed):
+        return ExitCode.OK
+    binary = parsed.text("envoy")
+    if not binary:
+        raise BadSetting("--envoy", "", "the program that is to take over is not named")
+    from agent.asking import upgrade_once
+    from agent.settings import admin_endpoint_of
+
+    options = admin_endpoint_of(_world(_flags(parsed)))
+    token = (_text(options.token_file) or "").strip()
+    if not token:
+        hint = "run this as the agent's user, with its environment, beside it"
+        raise BadSetting("PILOT_STATE_DIR", options.token_file, "no token there", hint=hint)
+    print(upgrade_once(os.path.abspath(binary), socket=options.socket, token=token))
     return ExitCode.OK
 
 
@@ -314,6 +336,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "version": show_version,
     "istio-iptables": iptables,
     "shutdown-plan": shutdown_plan,
+    "upgrade": upgrade,
 }
 
 if __name__ == "__main__":

@@ -162,6 +162,20 @@ def lifecycle_of(world: World) -> tuple[LifecycleOptions, tuple[BadSetting, ...]
     return lifecycle_branch(env, config), tuple(env.tolerated)
 
 
+def admin_endpoint_of(world: World) -> AdminEndpointOptions:
+    """That branch alone, for who asks a running agent. Raises BadSettings."""
+    env = Environment(world.env)
+    faults: list[BadSetting] = []
+    annotations = _pod_file(paths.POD_ANNOTATIONS, world.annotations_text, env)
+    config = _config(world, env, annotations or {}, faults)
+    if config is None:
+        raise BadSettings(faults)
+    options = admin_endpoint_branch(env, config, faults)
+    if faults:
+        raise BadSettings(faults)
+    return options
+
+
 def _check_kind(kind: str, faults: list[BadSetting]) -> None:
     if kind not in TYPES:
         faults.append(

@@ -36,7 +36,13 @@ PAGES = (
         "POST",
         f"{PREFIX}/logs/levels",
         "change log levels until the agent ends",
-        body='{"levels": "scope:level,..."}',
+        body='{"levels": "scope:level,...", "envoy": "level,component:level,..."}',
+    ),
+    Page(
+        "POST",
+        f"{PREFIX}/upgrade",
+        "let another Envoy program take over (PILOT_HOT_RESTART)",
+        body='{"envoy": "/path/to/envoy"}',
     ),
 )
 

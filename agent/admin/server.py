@@ -22,7 +22,7 @@ from agent.admin.token import new_token
 from agent.httpd import HttpServer, Reply, Request
 from mesh import redact
 from mesh.clock import Clock
-from mesh.errors import BadSetting
+from mesh.errors import BadSetting, EnvoyFailed
 from mesh.tasks import run_parts
 
 log = mesh.log.get()
@@ -62,6 +62,12 @@ class Facts(Protocol):
     def metrics(self) -> str:
         """Prometheus text."""
 
+    async def upgrade(self, binary: str) -> Mapping[str, object]:
+        """Let another Envoy take over. Raises EnvoyFailed."""
+
+    async def set_envoy_levels(self, levels: str) -> None:
+        """Envoy's own, ``level,component:level...``. Raises EnvoyFailed."""
+
 
 class AdminServer:
     """``bind``, then ``run`` until cancelled."""
@@ -91,6 +97,7 @@ class AdminServer:
             ("GET", f"{api.PREFIX}/events"): self._events,
             ("GET", f"{api.PREFIX}/logs/levels"): self._levels,
             ("POST", f"{api.PREFIX}/logs/levels"): self._set_levels,
+            ("POST", f"{api.PREFIX}/upgrade"): self._upgrade,
         }
         self._public = {(page.method, page.path) for page in api.PAGES if page.public}
 
@@ -194,12 +201,30 @@ class AdminServer:
     async def _set_levels(self, request: Request) -> Reply:
         try:
             given = json.loads(request.body)
-            levels = mesh.log.parse_levels(str(given["levels"]))
-        except (ValueError, TypeError, KeyError, BadSetting) as error:
+            levels = mesh.log.parse_levels(str(given.get("levels", "")))
+            envoy = str(given.get("envoy", ""))
+            if not levels and not envoy:
+                raise ValueError("neither levels nor envoy is given")
+        except (ValueError, AttributeError, BadSetting) as error:
             return _said({"error": f"cannot be read: {error}"}, status=400)
+        try:
+            if envoy:
+                await self._facts.set_envoy_levels(envoy)
+        except EnvoyFailed as error:
+            return _said({"error": error.why, "hint": error.hint}, status=502)
         mesh.log.set_levels(levels)
-        log.info("log levels changed", levels=str(given["levels"]))
+        log.info("log levels changed", levels=str(given.get("levels", "")), envoy=envoy)
         return await self._levels(request)
+
+    async def _upgrade(self, request: Request) -> Reply:
+        try:
+            binary = json.loads(request.body)["envoy"]
+        except (ValueError, TypeError, KeyError) as error:
+            return _said({"error": f"cannot be read: {error}"}, status=400)
+        try:
+            return _said(await self._facts.upgrade(str(binary)))
+        except EnvoyFailed as error:
+            return _said({"error": error.why, "hint": error.hint}, status=409)
 
     async def _events(self, _: Request) -> Reply:
         if self._watchers >= WATCHERS:

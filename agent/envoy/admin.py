@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from agent import http1
 from agent.envoy import stats
+from agent.envoy.command import split_log_levels
 from agent.envoy.options import AdminOptions
 from mesh.errors import EnvoyFailed
 
@@ -17,9 +18,24 @@ COUNT_TARGET = "/stats?usedonly&filter=downstream_cx_active$"
 class EnvoyAdmin:
     """The admin port of one Envoy."""
 
-    def __init__(self, options: AdminOptions) -> None:
+    def __init__(self, options: AdminOptions, *, socket: str = "") -> None:
         self._options = options
+        self._via = http1.Via(path=socket) if socket else http1.PLAIN
         self._ignored = stats.own_listeners(options.own_ports)
+
+    def at(self, socket: str) -> EnvoyAdmin:
+        """Another Envoy's, which listens on a unix socket."""
+        return EnvoyAdmin(self._options, socket=socket)
+
+    async def set_levels(self, levels: str) -> None:
+        """Change Envoy's own log levels, ``level,component:level...``, until it ends. Raises EnvoyFailed."""
+        split = split_log_levels(levels)
+        queries = [f"level={split.level}"] if split.level else []
+        queries += [f"paths={split.components}"] if split.components else []
+        for query in queries:
+            reply = await self._ask(f"/logging?{query}", "POST", COUNT_TIMEOUT)
+            if reply.status != 200:
+                raise EnvoyFailed(f"envoy refuses the log levels: {reply.text.strip()[:200]}")
 
     async def get(self, path: str, *, timeout: float) -> str:
         """The body at ``path``. Raises EnvoyFailed, also for a status other than 200."""
@@ -42,6 +58,6 @@ class EnvoyAdmin:
     async def _ask(self, path: str, method: str, timeout: float) -> http1.Reply:
         target = http1.Target(self._options.host, self._options.port, path, method)
         try:
-            return await http1.ask(target, timeout=timeout)
+            return await http1.ask(target, timeout=timeout, via=self._via)
         except http1.RequestFailed as error:
             raise EnvoyFailed(error.why) from None

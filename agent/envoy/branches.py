@@ -79,6 +79,7 @@ def hot_restart_branch(env: Environment, config: ProxyConfig) -> HotRestartOptio
         enabled=env.flag("PILOT_HOT_RESTART", default=False),
         socket=f"{directory}/{paths.HOT_RESTART_SOCKET_NAME}",
         parent_shutdown=env.span("PILOT_HOT_RESTART_PARENT_SHUTDOWN", shutdown),
+        patience=env.span("PILOT_UPGRADE_TIMEOUT", 60.0),
         xds_socket=f"{directory}/{paths.XDS_SOCKET_NAME}",
         admin_socket=f"{directory}/{paths.REHEARSAL_ADMIN_NAME}",
     )

@@ -78,6 +78,8 @@ class Launcher:
 
     def sweep(self) -> None:
         """What a chain leaves when its last Envoy is gone: sockets, shared memory, its number."""
+        if not self.options.enabled:
+            return
         with contextlib.suppress(EnvoyFailed, OSError):
             os.unlink(chain.shared_memory(self.base_id()))
         left = glob.glob(f"{glob.escape(self.options.socket)}[._]*")

@@ -29,6 +29,8 @@ class HotRestartOptions:
     """Path that Envoy makes its own sockets' names from, ``<configPath>/HOT``."""
     parent_shutdown: float = 60.0
     """PILOT_HOT_RESTART_PARENT_SHUTDOWN, seconds: so long the old one stays after the new one has taken over."""
+    patience: float = 60.0
+    """PILOT_UPGRADE_TIMEOUT, seconds: for a new Envoy to become fit, and again to become live."""
     xds_socket: str = ""
     """The relay's, where the next Envoy asks whether it may go on."""
     admin_socket: str = ""

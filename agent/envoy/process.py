@@ -34,6 +34,8 @@ class EnvoyProcess:
     def __init__(self, options: ProcessOptions, command: Sequence[str], *, epoch: int = 0) -> None:
         self.command = tuple(command)
         self.epoch = epoch
+        self.ended = asyncio.Event()
+        """Set when it was reaped, or could not be started."""
         self.was_live = False
         """Set by who asks it."""
         self._options = options
@@ -68,6 +70,7 @@ class EnvoyProcess:
         except OSError as error:
             if ours is not None:
                 os.close(ours)
+            self.ended.set()
             raise cannot_run(self.command[0], error) from None
         finally:
             if theirs is not None:
@@ -79,11 +82,17 @@ class EnvoyProcess:
         """The status once it has ended: the exit code, or minus the signal. This task is the reaper."""
         if self._process is None:
             raise EnvoyFailed("BUG: waited for before it was started")
+        try:
+            return await self._until_end(self._process)
+        finally:
+            self.ended.set()
+
+    async def _until_end(self, process: asyncio.subprocess.Process) -> int:
         if self._log is None:
-            return await self._process.wait()  # no deadline: Envoy lives as long as the pod
+            return await process.wait()  # no deadline: Envoy lives as long as the pod
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(_rewrite(self._log), name="envoy's log")
-            status = await self._process.wait()  # no deadline: as above
+            status = await process.wait()  # no deadline: as above
             await asyncio.wait([writing], timeout=_LAST_WORDS)
             writing.cancel()
         return status

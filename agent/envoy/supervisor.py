@@ -9,7 +9,8 @@ over (``enlist``, then ``promote``) and one that was in charge and ends by itsel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, NoReturn, assert_never
 
 import mesh.log
@@ -61,6 +62,7 @@ class Supervisor:
         admin: EnvoyAdmin,
         *,
         on_change: Callable[[], None] = lambda: None,
+        before_drain: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.life = life
         self.envoy: EnvoyProcess | None = None
@@ -75,6 +77,8 @@ class Supervisor:
         self._admin = admin
         self._on_change = on_change
         """Another Envoy is in charge, or none."""
+        self.before_drain = before_drain
+        """Until nothing is half done; has a deadline of its own."""
         self._queue: asyncio.Queue[_Told] = asyncio.Queue()
         self._wake: float | None = None
         self._limit: float | None = None
@@ -238,14 +242,19 @@ class Supervisor:
                 assert_never(command)
 
     async def _drain(self, *, skip_exit: bool) -> None:
+        if self.before_drain is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._left(DRAIN_TIMEOUT)):
+                    await self.before_drain()
         log.info("draining envoy", cause=self.cause or "drain asked for")
-        patience = DRAIN_TIMEOUT
-        if self._limit is not None:  # an Envoy that hangs must not cost more than was granted
-            patience = max(0.0, min(patience, self._limit - _now()))
         try:
-            await self._admin.drain(skip_exit=skip_exit, timeout=patience)
+            await self._admin.drain(skip_exit=skip_exit, timeout=self._left(DRAIN_TIMEOUT))
         except EnvoyFailed as error:
             log.warning("envoy was not told to drain", why=error.why)
+
+    def _left(self, patience: float) -> float:
+        """What hangs must not cost more than was granted."""
+        return patience if self._limit is None else max(0.0, min(patience, self._limit - _now()))
 
     async def _connections(self) -> int | None:
         try:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The xDS part of the agent: Envoy's socket, the current stream, the store. Composition only.
 
-Answers to spec/agent.md 4.1 and 4.2: one stream of Envoy counts at a time; a new one ends the old.
+Answers to spec/agent.md 4.1 and 4.2: one stream of an Envoy counts at a time; a new one ends the old.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 
 import mesh.log
@@ -20,7 +20,7 @@ from agent.xds.store import Store
 from mesh.clock import Clock
 from mesh.tasks import run_parts
 from wire import types
-from wire.h2io import Keepalive, Limits, Peer, Server, ServerCall
+from wire.h2io import Handler, Keepalive, Limits, Peer, Server, ServerCall
 from wire.scan import Variant
 from wire.types import TypeUrl
 
@@ -40,6 +40,8 @@ class XdsProxy:
         *,
         local: Mapping[TypeUrl, LocalHandler] | None = None,
         rng: Random | None = None,
+        seat: Callable[[int | None], int] | None = None,
+        routes: Mapping[str, Handler] | None = None,
     ) -> None:
         self.ready = asyncio.Event()
         self._options = options
@@ -49,7 +51,11 @@ class XdsProxy:
         self._counts = Counts()
         self._upstream = Upstream(options, clock)
         self._store = Store(options.store, clock) if options.store.enabled else None
-        self._current: Session | None = None
+        self._seat = seat or (lambda _: 0)
+        """Which Envoy a process is: during a hot restart there are two, and each has a stream of its own."""
+        self._routes = dict(routes or {})
+        self._current: dict[int, Session] = {}
+        """By seat; the newest last."""
         self._health: Mapping[Variant, bytes] = {}
 
     async def run(self) -> None:
@@ -58,6 +64,7 @@ class XdsProxy:
             {
                 types.STREAM_AGGREGATED: lambda call: self._serve(call, Variant.SOTW),
                 types.DELTA_AGGREGATED: lambda call: self._serve(call, Variant.DELTA),
+                **self._routes,
             },
             limits=Limits(max_message=self._options.max_request, max_streams=MAX_STREAMS),
             keepalive=Keepalive(
@@ -91,15 +98,16 @@ class XdsProxy:
             clock=self._clock,
             backoff=retry_delays(lambda backoff: backoff.delay(self._rng)),
         )
-        if self._current is not None:
+        seat = self._seat(call.peer.pid)
+        if (former := self._current.pop(seat, None)) is not None:
             log.warning("a new stream of Envoy takes over; the old one is ended")
-            self._current.end()
-        self._current = session
+            former.end()
+        self._current[seat] = session
         try:
             await session.run()
         finally:
-            if self._current is session:
-                self._current = None
+            if self._current.get(seat) is session:
+                del self._current[seat]
 
     def _injected(self) -> tuple[TypeUrl, ...]:
         """What the agent asks for itself, in the peer's order (4.4)."""
@@ -121,13 +129,14 @@ class XdsProxy:
         Told now and again on each new stream (4.8).
         """
         self._health = {variant: health_request(variant, fault, code) for variant in Variant}
-        if self._current is not None:
-            self._current.report_health(self._health[self._current.relay.variant])
+        for session in list(self._current.values()):
+            session.report_health(self._health[session.relay.variant])
 
     @property
     def source(self) -> str:
         """Where Envoy's configuration comes from: none, connecting, control plane or store."""
-        return self._current.source if self._current else "none"
+        newest = next(reversed(self._current.values()), None)
+        return newest.source if newest else "none"
 
     def status(self) -> dict[str, object]:
         """For readiness detail and the admin endpoint."""

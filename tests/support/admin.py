@@ -12,6 +12,7 @@ from agent.admin.capture import told
 from agent.admin.options import AdminEndpointOptions
 from agent.admin.server import AdminServer
 from mesh.clock import SystemClock
+from mesh.errors import EnvoyFailed
 from tests.support.http import running
 
 PUSH = {"responses": 2, "bytes": 10, "at": 5.0, "acknowledged": 1, "refused": 1, "lastError": "bad"}
@@ -21,6 +22,7 @@ class Given:
     """Facts, to be changed at will."""
 
     def __init__(self) -> None:
+        self.envoy_levels = ""
         self.status: dict[str, Any] = {
             "node": "sidecar~10.0.0.1~web.shop~shop.svc.cluster.local",
             "version": "test",
@@ -56,6 +58,16 @@ class Given:
 
     def capture(self) -> Mapping[str, object]:
         return told({}, {}, status_port=15020, addresses=["10.0.0.1"])
+
+    async def upgrade(self, binary: str) -> Mapping[str, object]:
+        if binary != "/new":
+            raise EnvoyFailed("cannot run it")
+        return {"binary": binary, "epoch": 1, "pid": 8}
+
+    async def set_envoy_levels(self, levels: str) -> None:
+        if levels == "loud":
+            raise EnvoyFailed("envoy refuses the log levels")
+        self.envoy_levels = levels
 
     def metrics(self) -> str:
         return "# TYPE istio_agent_x counter\nistio_agent_x 1\n"

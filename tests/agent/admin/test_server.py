@@ -166,3 +166,34 @@ async def test_a_socket_that_cannot_be_made_is_lived_without(short_tmp: Path) ->
     (short_tmp / "file").touch()
     options = AdminEndpointOptions(socket=str(short_tmp / "file" / "ADMIN"))
     assert not await AdminServer(options, Given(), SystemClock(), version="x").bind()
+
+
+async def test_envoys_own_levels(short_tmp: Path) -> None:
+    async with admin(short_tmp) as given:
+        bearer = [("Authorization", f"Bearer {given.token}")]
+
+        async def put(text: str) -> int:
+            body = json.dumps({"envoy": text, "levels": "xdsproxy:warn"}).encode()
+            reply = await unix(given, "/api/v1/logs/levels", "POST", body=body, headers=bearer)
+            return reply.status
+
+        assert await put("loud") == 502
+        assert "xdsproxy" not in mesh.log.levels(), "all or nothing"
+        assert await put("info,upstream:debug") == 200
+        assert given.facts.envoy_levels == "info,upstream:debug"
+
+
+async def test_an_upgrade_wants_the_token_and_says_why_not(short_tmp: Path) -> None:
+    async with admin(short_tmp) as given:
+        bearer = [("Authorization", f"Bearer {given.token}")]
+
+        async def post(body: object, **more: Any) -> http1.Reply:
+            raw = json.dumps(body).encode()
+            return await unix(given, "/api/v1/upgrade", "POST", body=raw, **more)
+
+        assert (await post({"envoy": "/new"})).status == 401
+        assert (await post([], headers=bearer)).status == 400
+        refused = await post({"envoy": "/old"}, headers=bearer)
+        assert (refused.status, json.loads(refused.text)["error"]) == (409, "cannot run it")
+        done = await post({"envoy": "/new"}, headers=bearer)
+        assert json.loads(done.text) == {"binary": "/new", "epoch": 1, "pid": 8}

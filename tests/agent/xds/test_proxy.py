@@ -451,3 +451,25 @@ async def test_an_empty_store_serves_nothing(short_tmp: Path) -> None:
         )
         one = await stack.enter_async_context(envoy(short_tmp / "XDS"))
         assert await one.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_two_envoys_have_a_stream_each_and_takeover_is_within_one(short_tmp: Path) -> None:
+    seats = iter([1, 2, 1])
+    ads = FakeAds()
+    ads.put(types.CLUSTER, "a")
+    async with (
+        fake_ads(ads),
+        running(options_for(short_tmp, ads.target), seat=lambda _: next(seats)),
+    ):
+        first, second = Envoy(short_tmp / "XDS"), Envoy(short_tmp / "XDS")
+        for envoy in (first, second):
+            await envoy.ask(types.CLUSTER)
+            await envoy.read()
+        third = Envoy(short_tmp / "XDS")
+        await third.ask(types.CLUSTER)
+        await third.read()
+        assert await first.code() is grpc.StatusCode.OK, "the same Envoy came again"
+        await second.ask(types.ENDPOINT, "x")
+        await until(lambda: ads.requests_of(types.ENDPOINT))
+        for envoy in (first, second, third):
+            await envoy.close()
