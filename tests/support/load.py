@@ -78,10 +78,15 @@ class Load:
         """Every kind at once; returns when each has ended in good order."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._http())
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{self._port}") as channel:
-                async with asyncio.TaskGroup() as inner:
-                    inner.create_task(self._calls(channel))
-                    inner.create_task(self._stream(channel))
+            group.create_task(self._grpc())
+
+    async def _grpc(self) -> None:
+        async with (
+            grpc.aio.insecure_channel(f"127.0.0.1:{self._port}") as channel,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(self._calls(channel))
+            group.create_task(self._stream(channel))
 
     def figures(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.done.items()))

@@ -133,9 +133,10 @@ def test_admin_of_a_sidecar_and_of_a_gateway() -> None:
 
 def test_hot_restart_is_off_unless_asked_for() -> None:
     assert not hot_restart_branch(Environment({}), CONFIG).enabled
-    env = Environment({"PILOT_HOT_RESTART": "true"})
+    env = Environment({"PILOT_HOT_RESTART": "true", "PILOT_UPGRADE_TIMEOUT": "9s"})
     found = hot_restart_branch(env, merge(environment="drainDuration: 20s"))
     assert found.enabled
+    assert found.patience == 9.0
     assert found.socket == "./etc/istio/proxy/HOT"
     assert found.parent_shutdown == 35.0, "the drain, and a margin"
 

@@ -96,6 +96,13 @@ HOT = {"PILOT_HOT_RESTART": "true", "PILOT_HOT_RESTART_PARENT_SHUTDOWN": "5s"}
 SHORT_DRAIN = "drainDuration: 2s"
 
 
+async def gone(pod: Sidecar, envoys: list[int]) -> None:
+    async def are_gone() -> bool:
+        return not set(envoys) & set(pod.envoys())
+
+    await pod.until(are_gone)
+
+
 async def epoch(pod: Sidecar) -> int:
     import json
 
@@ -117,11 +124,7 @@ async def test_upgrades_without_loss(short_tmp: Path) -> None:
                 assert done.stdout.startswith(f"epoch {number} serves: {new}")
                 await asyncio.sleep(1)
             async with loaded(pod):  # across the former one's end
-
-                async def alone() -> bool:
-                    return not set(before) & set(pod.envoys())
-
-                await pod.until(alone)
+                await gone(pod, before)
             assert await epoch(pod) == number
             assert (await pod.ask("/healthz/ready"))[0] == 200
         assert pod.agent is not None
