@@ -461,15 +461,14 @@ async def test_two_envoys_have_a_stream_each_and_takeover_is_within_one(short_tm
         fake_ads(ads),
         running(options_for(short_tmp, ads.target), seat=lambda _: next(seats)),
     ):
-        first, second = Envoy(short_tmp / "XDS"), Envoy(short_tmp / "XDS")
-        for envoy in (first, second):
-            await envoy.ask(types.CLUSTER)
-            await envoy.read()
-        third = Envoy(short_tmp / "XDS")
-        await third.ask(types.CLUSTER)
-        await third.read()
+        envoys = []
+        for _ in range(3):  # one after the other: a call reaches us when it is made
+            envoys.append(Envoy(short_tmp / "XDS"))
+            await envoys[-1].ask(types.CLUSTER)
+            await envoys[-1].read()
+        first, second, _ = envoys
         assert await first.code() is grpc.StatusCode.OK, "the same Envoy came again"
         await second.ask(types.ENDPOINT, "x")
         await until(lambda: ads.requests_of(types.ENDPOINT))
-        for envoy in (first, second, third):
+        for envoy in envoys:
             await envoy.close()
