@@ -7,7 +7,7 @@
 
 Rules of this file. Envoy is never sent SIGTERM: it is asked to drain over HTTP and then killed. By default there is no
 restart: whatever way Envoy ends, the agent ends, with status 0 (the peer's choice; the kubelet restarts pods). Where
-restarts were asked for and did not help, the status says so (ADR 0011).
+restarts were asked for and did not help, the status says so (ADR 0012).
 ``/drain`` means that the drain was done beforehand, so a later stop kills at once, and a death is the end.
 How long each phase may take is ``shutdown``'s. Time passes only as ``Woke``, ``Expired`` and ``EnvoyExited.at``.
 Peer: pkg/envoy/agent.go; spec/agent.md 3.5, 0.4.

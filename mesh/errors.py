@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     """What the shell sees. Go's ``os.Exit(-1)`` is 255."""
 
     OK = 0
-    """Also after Envoy exited badly: the peer only logs that. ADR 0011: not where restarts were tried in vain."""
+    """Also after Envoy exited badly: the peer only logs that. ADR 0012: not where restarts were tried in vain."""
     APPLY_FAILED = 1
     """istio-iptables: bad configuration or the kernel refused; agent: a CA root vanished at start."""
     VALIDATION_FAILED = 126

@@ -2,7 +2,7 @@
 """A chain of Envoys that hand over to each other: the words each is started with, and what they share. Pure.
 
 An epoch is a place in the chain; the base id is the chain's number, which Envoy makes up and which keeps several chains
-of one machine apart. Source: Envoy's "hot restart" and command line pages; ADR 0012.
+of one machine apart. Source: Envoy's "hot restart" and command line pages; ADR 0013.
 """
 
 from __future__ import annotations

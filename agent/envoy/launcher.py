@@ -2,7 +2,7 @@
 """Makes Envoy's processes: which program, with which words, as which epoch. Starts none; removes what dead ones left.
 
 The first Envoy of a chain makes up the chain's number and writes it to a file, which is read when a second is wanted.
-Source: spec/agent.md 3.1; ADR 0012.
+Source: spec/agent.md 3.1; ADR 0013.
 """
 
 from __future__ import annotations
