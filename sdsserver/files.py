@@ -2,8 +2,9 @@
 """Secrets that come from files: loading them, and noticing that they changed.
 
 A pair is served only when it is one, so a half-written rotation is never seen. Notifications say when
-to look; a slow poll looks anyway; what counts is the content. A file that vanished or broke keeps its
-last content in Envoy. Source: spec/agent.md 7.4, 7.8.
+to look; a slow poll looks anyway; what counts is the content, not what the file system says of it. A
+file that vanished, broke or expired while the last content is good keeps that in Envoy.
+Source: spec/agent.md 7.4, 7.8.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sdsserver.names import ROOT, SYSTEM_BUNDLES, SYSTEM_ROOT, WORKLOAD, FileNam
 from sdsserver.options import SecretOptions
 from sdsserver.secret import Secret
 from sdsserver.waiting import event_or_timeout
+from sdsserver.x509 import Facts, facts
 
 if TYPE_CHECKING:
     from mesh.inotify import Inotify  # brings ctypes: only where files are watched
@@ -51,7 +53,11 @@ class _Watched:
 
     files: FileName
     public: bytes
-    signature: tuple[object, ...]
+    """What is compared: a key that changed alone is the same key in other words."""
+    fingerprint: int
+    """Of the bytes that were read; nothing leads back from it to a key."""
+    leaf: Facts | None
+    """Of a pair."""
     broken: str = ""
     """The last fault that was logged, so that it is logged once."""
     directories: list[str] = field(default_factory=list)
@@ -87,17 +93,22 @@ class FileSecrets:
         paths = {path for watched in self._watched.values() for path in watched.files if path}
         return sorted(os.path.abspath(path) for path in paths)
 
+    def leaves(self) -> dict[str, Facts]:
+        """The certificates that were served last, by name."""
+        return {name: each.leaf for name, each in self._watched.items() if each.leaf}
+
     async def load(self, name: str, files: FileName) -> Secret:
         """The secret as the files have it, once they are right. Raises FileSecretFailed."""
         backoff = Backoff(initial=self._options.debounce, factor=2.0, jitter=0.1, cap=2.0)
         end = self._clock.monotonic() + self._options.file_deadline
         while True:
             try:
-                secret = read(name, files)
+                raw = contents(files)
+                secret = parse(name, files, raw)
             except (OSError, ValueError) as error:
                 why = reason(error)
             else:
-                self._watch(name, files, secret)
+                self._watch(name, secret, _watched(files, raw, secret))
                 return secret
             delay = backoff.delay(self._rng)
             if self._clock.monotonic() + delay > end:
@@ -138,16 +149,14 @@ class FileSecrets:
         found = present(files.chain) and present(files.key)
         return FileName(chain=files.chain, key=files.key) if found else None
 
-    def _watch(self, name: str, files: FileName, secret: Secret) -> None:
-        known = self._watched.get(name)
-        signature = _signature(files)
-        if known and known.files == files:
-            known.public, known.signature = _public(secret), signature
-            self._follow(known)
-            return
-        self._watched[name] = _Watched(files, _public(secret), signature)
-        self._follow(self._watched[name])
-        self._noticed.set()  # the loop may be waiting without a poll
+    def _watch(self, name: str, secret: Secret, watched: _Watched) -> None:
+        known = name in self._watched
+        self._watched[name] = watched
+        self._follow(watched)
+        if watched.leaf and (why := _validity(watched.leaf, self._clock.now())):
+            log.warning("certificate file served all the same", name=secret.name, why=why)
+        if not known:
+            self._noticed.set()  # the loop may be waiting without a poll
 
     def _follow(self, watched: _Watched) -> None:
         """Watch the directories that lead to the files now; links may lead elsewhere than before."""
@@ -179,38 +188,58 @@ class FileSecrets:
 
     def _look(self) -> None:
         for name, watched in list(self._watched.items()):
-            signature = _signature(watched.files)
-            if signature != watched.signature or watched.broken:
-                watched.signature = signature
-                self._judge(name, watched)
+            try:
+                raw = contents(watched.files)
+                if hash(raw) == watched.fingerprint and not watched.broken:
+                    continue
+                self._follow(watched)
+                found = self._judged(name, watched, raw)
+            except (OSError, ValueError) as error:
+                self._broken(name, watched, reason(error))
+                continue
+            self._watched[name] = found
+            if found.public != watched.public:
+                log.info("secret file changed", name=name)
+                self._on_update(name)
 
-    def _judge(self, name: str, watched: _Watched) -> None:
-        """Report ``name`` if its files hold something else, and something right."""
-        self._follow(watched)
-        try:
-            public = _public(read(name, watched.files))
-        except (OSError, ValueError) as error:
-            if watched.broken != reason(error):
-                watched.broken = reason(error)
-                log.warning("changed secret file not usable yet", name=name, why=watched.broken)
-            return
-        watched.broken = ""
-        if public != watched.public:
-            watched.public = public
-            log.info("secret file changed", name=name)
-            self._on_update(name)
+    def _judged(self, name: str, old: _Watched, raw: tuple[bytes, ...]) -> _Watched:
+        """What the files hold now. Raises ValueError when that is worse than what was served last."""
+        found = _watched(old.files, raw, parse(name, old.files, raw))
+        found.directories = old.directories
+        now = self._clock.now()
+        if found.leaf and found.public != old.public:
+            why = _validity(found.leaf, now)
+            if why and old.leaf and old.leaf.valid_at(now):
+                raise ValueError(f"new {why}, the old one is still good")
+        return found
+
+    def _broken(self, name: str, watched: _Watched, why: str) -> None:
+        if watched.broken != why:
+            watched.broken = why
+            self._follow(watched)
+            log.warning("changed secret file not usable yet", name=name, why=why)
 
 
 def read(name: str, files: FileName) -> Secret:
     """The secret as the files have it now. Raises OSError, and ValueError for content that is not right."""
+    return parse(name, files, contents(files))
+
+
+def contents(files: FileName) -> tuple[bytes, ...]:
+    """The bytes of each file. Raises OSError."""
+    return tuple(_content(path) for path in files if path)
+
+
+def parse(name: str, files: FileName, raw: tuple[bytes, ...]) -> Secret:
+    """The secret that ``raw``, read of ``files``, makes. Raises ValueError for content that is not right."""
     if files.is_root:
-        roots, dropped = pem.valid_roots(_content(files.root))
+        roots, dropped = pem.valid_roots(raw[0])
         if dropped:
             log.warning(
                 "invalid certificates in root file left out", path=files.root, count=dropped
             )
         return Secret(name, root=roots)
-    pair = Secret(name, chain=_content(files.chain), key=_content(files.key))
+    pair = Secret(name, chain=raw[0], key=raw[1])
     pem.check_pair(pair.chain, pair.key)
     return pair
 
@@ -235,19 +264,15 @@ def _content(path: str) -> bytes:
         return file.read()
 
 
-def _public(secret: Secret) -> bytes:
-    """What is compared: a key that changed alone is the same key in other words."""
-    return secret.root or secret.chain
+def _watched(files: FileName, raw: tuple[bytes, ...], secret: Secret) -> _Watched:
+    leaf = facts(secret.chain) if secret.chain else None
+    return _Watched(files, secret.root or secret.chain, hash(raw), leaf)
 
 
-def _signature(files: FileName) -> tuple[object, ...]:
-    """Changes whenever the content may have changed; costs one stat for each file."""
-    return tuple(_stat(path) for path in files if path)
-
-
-def _stat(path: str) -> tuple[int, ...] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _validity(leaf: Facts, now: float) -> str:
+    """What is wrong with the certificate's time; empty when nothing is."""
+    if now >= leaf.not_after:
+        return f"certificate expired {now - leaf.not_after:.0f} s ago"
+    if now < leaf.not_before:
+        return f"certificate is not valid for another {leaf.not_before - now:.0f} s"
+    return ""

@@ -16,7 +16,7 @@ from mesh.clock import SystemClock
 from mesh.identity import Identity
 from mesh.inotify import Inotify
 from sdsserver import files as files_module
-from sdsserver.files import FileSecretFailed, FileSecrets, read
+from sdsserver.files import FileSecretFailed, FileSecrets, parse, read
 from sdsserver.metrics import Metrics
 from sdsserver.names import SYSTEM_ROOT, FileName
 from sdsserver.options import CertFiles, SecretOptions
@@ -259,3 +259,73 @@ def test_invalid_roots_are_left_out_and_said(
     name = FileName(root=str(tmp_path / "root-cert.pem"))
     assert read("r", name).root == ROOTS.certificate
     assert "count=1" in capsys.readouterr().out
+
+
+async def test_content_counts_where_the_file_system_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same size, same inode, same times, no notification: as a network file system may have it."""
+    monkeypatch.setattr(Inotify, "add", lambda self, path, mask=0: 1)
+    leaf().write(tmp_path)
+    path = tmp_path / "root-cert.pem"
+    world = World(tmp_path, poll=0.05)
+    async with world.running():
+        await world.load(world.root)
+        before = path.stat()
+        new = CA("files").certificate
+        while len(new) != before.st_size:
+            new = CA("files").certificate
+        with path.open("r+b") as file:
+            file.write(new)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert await world.next() == world.root
+
+
+async def test_a_change_between_reading_and_watching_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaf().write(tmp_path)
+    world, new = World(tmp_path), leaf()
+
+    def read_and_then_rotate(name: str, files: FileName, raw: tuple[bytes, ...]) -> Any:
+        monkeypatch.setattr(files_module, "parse", parse)
+        new.write(tmp_path)
+        return parse(name, files, raw)
+
+    monkeypatch.setattr(files_module, "parse", read_and_then_rotate)
+    async with world.running():
+        await world.load(world.pair)
+        assert await world.next() == world.pair
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [({"lifetime": -100.0}, "expired"), ({"begin": 3600.0}, "not valid for another")],
+)
+async def test_a_bad_time_does_not_replace_a_good_one(
+    tmp_path: Path, options: dict[str, float], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaf().write(tmp_path)
+    world = World(tmp_path, poll=0.05)
+    async with world.running():
+        await world.load(world.pair)
+        ROOTS.issue(str(ME), **options).write(tmp_path)
+        async with asyncio.timeout(20):
+            while why not in (said := capsys.readouterr().out):
+                await asyncio.sleep(0.02)
+        assert "the old one is still good" in said
+        assert world.told.empty()
+        leaf().write(tmp_path)
+        assert await world.next() == world.pair
+
+
+async def test_what_is_expired_from_the_start_is_served_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ROOTS.issue(str(ME), lifetime=-100.0).write(tmp_path)
+    world = World(tmp_path)
+    async with world.running():
+        await world.load(world.pair)
+        assert "certificate expired" in capsys.readouterr().out
+        leaf().write(tmp_path)
+        assert await world.next() == world.pair
