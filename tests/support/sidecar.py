@@ -11,7 +11,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Sidecar:
         self.agent: Program | None = None
         self.environment: dict[str, str] = {}
 
-    def start(self, config: str = "", **variables: str) -> None:
+    def start(self, config: str = "", *, flags: Sequence[str] = (), **variables: str) -> None:
         ready, prometheus = self._more
         lines = [
             f"discoveryAddress: {self.ads.target}",
@@ -60,7 +60,7 @@ class Sidecar:
             "PILOT_STATE_DIR": str(self.directory / "state"),
             **variables,
         }
-        argv = [script("pilot-agent"), "proxy", "sidecar"]
+        argv = [script("pilot-agent"), "proxy", "sidecar", *flags]
         self.agent = self.programs.start("agent", argv, cwd=self.directory, env=self.environment)
 
     @property
