@@ -114,8 +114,8 @@ def test_killed_there_the_next_run_completes(
 
 @pytest.mark.long
 def test_killed_anywhere_many_times(netns: Netns) -> None:
-    kill_loop(netns, 40, ())
-    kill_loop(netns, 40, ("--guard",))
+    kill_loop(netns, 30, ())
+    kill_loop(netns, 30, ("--guard",))
 
 
 def kill_loop(netns: Netns, times: int, flags: tuple[str, ...]) -> None:

@@ -40,7 +40,7 @@ def test_explanations_agree_with_the_kernel(lab: Lab) -> None:
 
 @pytest.mark.long
 def test_explanations_agree_with_the_kernel_at_length(lab: Lab) -> None:
-    compare_many(lab, random.Random(random.getrandbits(64)), rounds=60, packets=60)
+    compare_many(lab, random.Random(random.getrandbits(64)), rounds=40, packets=50)
 
 
 def compare_many(lab: Lab, rng: random.Random, *, rounds: int, packets: int) -> None:

@@ -180,7 +180,7 @@ def test_killed_anywhere_it_is_the_old_or_the_new(netns: Netns) -> None:
     new = sorted(inet_tables(netns))
     rng = random.Random(11)
     seen = {True: 0, False: 0}
-    for _ in range(60):
+    for _ in range(40):
         netns.must(*words(*PLAIN))
         killed_after(netns, rng.uniform(0.03, 0.35), *NATIVE, "--guard")
         found = sorted(inet_tables(netns))
