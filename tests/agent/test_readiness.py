@@ -8,9 +8,9 @@ from agent.readiness import Readiness
 
 def test_done_when_nothing_is_pending() -> None:
     ready = Readiness(("a", "b"), started=10.0)
-    assert ready.pending == ("a", "b")
+    assert list(ready.pending) == ["a", "b"]
     ready.mark("b", 10.25)
-    assert not ready.done
+    assert list(ready.pending) == ["a"]
     assert ready.status() == {"a": None, "b": 0.25}
     ready.mark("a", 11.0)
     ready.mark("b", 99.0)  # once is enough
