@@ -8,7 +8,7 @@ WORKERS ?= auto
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 
-.PHONY: help demo test test-long check format conformance bench parity lock protos clean
+.PHONY: help demo h2spec test test-long check format conformance bench parity lock protos clean
 help:
 	@sed -n 's/^## //p' Makefile
 
@@ -38,6 +38,10 @@ test-long: $(DEV_STAMP)
 ## make conformance  the peers' own cases (CONFORMANCE_DIR=dir for another set)
 conformance: $(DEV_STAMP)
 	$(PYTEST) -n $(WORKERS) tests/conformance $(PYTEST_ARGS)
+
+## make h2spec       the conformance suite of HTTP/2 against our server (wants Go)
+h2spec: $(DEV_STAMP)
+	$(PYTEST) -s tests/wire/test_h2spec.py $(PYTEST_ARGS)
 
 ## make check        format, lint, types, import rules, spelling
 check: $(DEV_STAMP)

@@ -19,6 +19,7 @@ from wire.h2.events import (
     HeadersReceived,
     StreamEnded,
     StreamReset,
+    TrailersReceived,
 )
 from wire.h2.limits import Limits
 
@@ -85,9 +86,10 @@ class Exchange:
         self._flush()
 
     def _flush(self) -> None:
-        queued, self._http.out = self._http.out, []
-        for each in queued:
+        for each in self._http.out:
             self._writer.write(bytes(each))
+        self._http.out.clear()
+        self._http.flushed(0)
 
     def _take(self, event: Event) -> None:
         match event:
@@ -97,7 +99,7 @@ class Exchange:
             case DataReceived():
                 self._body.append(bytes(event.data))
                 self._http.credit(self._number, len(event.data))
-            case StreamEnded():
+            case StreamEnded() | TrailersReceived():
                 self._ended = True
             case StreamReset() | ConnectionFailed():
                 raise NotHttp2(f"{event.code.name.lower()}: {event.why}")

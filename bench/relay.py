@@ -21,8 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wire import types
-from wire.h2io import Code, Connection, Limits, RpcError, Status, connect
-from wire.h2io.call import ClientCall
+from wire.h2io import ClientCall, Code, Connection, Limits, RpcError, Status, connect
 from wire.proto.discovery_pb2 import DeltaDiscoveryRequest
 
 HERE = Path(__file__).parent

@@ -26,8 +26,7 @@ import psutil
 from upstream import addresses
 from upstream.watch import CDS, EDS, LDS, RDS
 from wire import types
-from wire.h2io import Connection, connect
-from wire.h2io.call import ClientCall
+from wire.h2io import ClientCall, Connection, connect
 from wire.proto.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 
 SERVICES, ENDPOINTS = 40, 5

@@ -10,12 +10,19 @@ from wire.h2.headers import Headers
 
 
 class HeadersReceived(NamedTuple):
-    """A request's headers (server), a response's headers or the trailers (client)."""
+    """A request's headers (server) or a response's final ones (client)."""
 
     stream: int
     headers: Headers
     ended: bool
     """True where nothing more will come on this stream."""
+
+
+class TrailersReceived(NamedTuple):
+    """The fields after a body; the peer's half is closed with them."""
+
+    stream: int
+    headers: Headers
 
 
 class DataReceived(NamedTuple):
@@ -26,7 +33,7 @@ class DataReceived(NamedTuple):
 
 
 class StreamEnded(NamedTuple):
-    """The peer's half is closed after data (after headers, ``HeadersReceived.ended`` says so)."""
+    """The peer's half is closed after data (``HeadersReceived.ended`` and trailers say so themselves)."""
 
     stream: int
 
@@ -73,6 +80,7 @@ class ConnectionFailed(NamedTuple):
 
 Event = (
     HeadersReceived
+    | TrailersReceived
     | DataReceived
     | StreamEnded
     | StreamReset

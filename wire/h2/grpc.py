@@ -135,10 +135,17 @@ class MessageReader:
 
 
 def encode_message(text: str) -> str:
-    """``grpc-message``: UTF-8, everything but printable ASCII (and the percent sign) escaped."""
+    """``grpc-message``: UTF-8, everything but printable ASCII (and the percent sign) escaped.
+
+    Spaces at the ends too: HTTP/2 forbids them there (RFC 9113 section 8.2.1).
+    """
+    raw = text.encode("utf-8", "surrogatepass")
+    first, last = len(raw) - len(raw.lstrip(b" ")), len(raw.rstrip(b" "))
     return "".join(
-        chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}"
-        for byte in text.encode("utf-8", "surrogatepass")
+        chr(byte)
+        if 0x20 <= byte <= 0x7E and byte != 0x25 and first <= at < last
+        else f"%{byte:02X}"
+        for at, byte in enumerate(raw)
     )
 
 
@@ -227,8 +234,8 @@ def status_of_trailers(trailers: Metadata, http_status: str) -> Status:
     number = fields.get("grpc-status")
     if number is None:
         return status_of_http(http_status)
-    known = number.isascii() and number.isdigit() and int(number) <= Code.UNAUTHENTICATED
-    code = Code(int(number)) if known else Code.UNKNOWN
+    known = len(number) <= 2 and number.isascii() and number.isdigit()
+    code = Code(int(number)) if known and int(number) <= Code.UNAUTHENTICATED else Code.UNKNOWN
     return Status(code, decode_message(fields.get("grpc-message", "")))
 
 

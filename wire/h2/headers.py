@@ -19,6 +19,9 @@ _REQUEST_PSEUDO: Final = frozenset({":method", ":scheme", ":path", ":authority"}
 _RESPONSE_PSEUDO: Final = frozenset({":status"})
 _UPPER: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _FORBIDDEN_IN_VALUES: Final = frozenset("\r\n\0")
+_LENGTH_DIGITS: Final = 18
+_MAY_END_IN_SPACE: Final = "grpc-message"
+"""gRPC's own escaping leaves spaces as they are; a status must not be lost for one."""
 
 
 def request_fault(headers: Headers) -> str:
@@ -36,7 +39,12 @@ def response_fault(headers: Headers) -> str:
     """What is wrong with a response's header list (8.3.2)."""
     if fault := _fault(headers, _RESPONSE_PSEUDO):
         return fault
-    return "" if any(name == ":status" for name, _ in headers) else "missing :status"
+    status = next((value for name, value in headers if name == ":status"), None)
+    if status is None:
+        return "missing :status"
+    if len(status) != 3 or not status.isascii() or not status.isdigit():
+        return "a :status that is not three digits"
+    return "status 101, which HTTP/2 does not have (8.6)" if status == "101" else ""
 
 
 def trailers_fault(headers: Headers) -> str:
@@ -60,8 +68,23 @@ def _fault(headers: Headers, allowed: frozenset[str]) -> str:
             regular = True
             if fault := _field_fault(name, value):
                 return fault
-        if not _FORBIDDEN_IN_VALUES.isdisjoint(value):
-            return f"a line break or NUL in the value of {name}"
+        if fault := _value_fault(name, value):
+            return fault
+    return ""
+
+
+def field_fault(name: str, value: str) -> str:
+    """What is wrong with one field that is ours to send, a regular one (8.2.1, 8.2.2)."""
+    if name[:1] == ":":
+        return f"bad field name {name[:40]!r}"
+    return _field_fault(name, value) or _value_fault(name, value)
+
+
+def _value_fault(name: str, value: str) -> str:
+    if not _FORBIDDEN_IN_VALUES.isdisjoint(value):
+        return f"a line break or NUL in the value of {name}"
+    if value.strip(" \t") != value and name != _MAY_END_IN_SPACE:
+        return f"white space around the value of {name}"
     return ""
 
 
@@ -80,8 +103,10 @@ def _is_token(name: str) -> bool:
 
 
 def content_length(headers: Iterable[tuple[str, str]]) -> int | None:
-    """The announced body length; -1 where it is not a number, None where there is none."""
-    for name, value in headers:
-        if name == "content-length":
-            return int(value) if value.isascii() and value.isdigit() else -1
-    return None
+    """The announced body length; -1 where it is not one number, None where there is none."""
+    told = {value for name, value in headers if name == "content-length"}
+    if not told:
+        return None
+    value = told.pop()
+    good = not told and value.isascii() and value.isdigit() and len(value) <= _LENGTH_DIGITS
+    return int(value) if good else -1

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wire.h2.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, MAX_FRAME_SIZE, MAX_WINDOW
+
 MIB = 1024 * 1024
 
 
@@ -30,6 +32,24 @@ class Limits:
     """Connections of a server at once; further ones are closed at accept."""
     handshake_timeout: float = 10.0
     """Seconds for the TLS handshake, the preface and the first SETTINGS of a peer."""
+
+    def __post_init__(self) -> None:
+        if not DEFAULT_FRAME_SIZE <= self.max_frame <= MAX_FRAME_SIZE:
+            raise ValueError(f"BUG: max_frame={self.max_frame} (RFC 9113 section 6.5.2)")
+        if not DEFAULT_WINDOW <= self.connection_window <= MAX_WINDOW:
+            raise ValueError(f"BUG: connection_window={self.connection_window} (section 6.9.2)")
+        if not 0 < self.stream_window <= MAX_WINDOW:
+            raise ValueError(f"BUG: stream_window={self.stream_window} (section 6.9.2)")
+
+    @property
+    def max_unread(self) -> int:
+        """Bytes of frames that are not DATA and that a peer may leave unread: all its streams' and as many again."""
+        return MIB + 2 * self.max_streams * self.max_header_list
+
+    @property
+    def max_held(self) -> int:
+        """Bytes of messages that one connection's calls may have waiting for us, all together."""
+        return 4 * self.connection_window + (self.max_message or MAX_WINDOW)
 
     @property
     def max_header_block(self) -> int:

@@ -8,9 +8,11 @@ and 4.12 for sockets, peers and keys.
 
 from wire.h2.grpc import Code, Metadata, RpcError, Status
 from wire.h2.limits import Limits
-from wire.h2io.call import Call, ClientCall, ServerCall
+from wire.h2io.call import Call
 from wire.h2io.client import Connection, connect
+from wire.h2io.client_call import ClientCall
 from wire.h2io.server import Handler, Server
+from wire.h2io.server_call import ServerCall
 from wire.h2io.types import Keepalive, Peer, Sink
 
 __all__ = [

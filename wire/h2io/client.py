@@ -12,7 +12,7 @@ from wire.h2.connection import Side
 from wire.h2.grpc import Code, Metadata, RpcError, Status
 from wire.h2.limits import DEFAULT_LIMITS, Limits
 from wire.h2io.address import Target, parse_target
-from wire.h2io.call import ClientCall, request_headers
+from wire.h2io.client_call import ClientCall, request_headers
 from wire.h2io.handshake import tls_handshake
 from wire.h2io.link import Link
 from wire.h2io.types import Keepalive, Peer

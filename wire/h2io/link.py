@@ -12,10 +12,11 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, assert_never
 
 import mesh.log
-from wire.h2.connection import Buffer, H2Connection, Side
+from wire.h2.connection import H2Connection, Side
 from wire.h2.events import (
     ConnectionFailed,
     DataReceived,
@@ -26,18 +27,21 @@ from wire.h2.events import (
     SettingsReceived,
     StreamEnded,
     StreamReset,
+    TrailersReceived,
     Writable,
 )
 from wire.h2.frames import ErrorCode
 from wire.h2.grpc import Code, Status, status_of_reset
 from wire.h2.limits import Limits
+from wire.h2.outbound import Buffer
 from wire.h2io.call import Call
 from wire.h2io.reactor import BUFFER_SIZE, reactor
 from wire.h2io.types import Keepalive, Peer
 
 READS_PER_TURN: Final = 4
 """Buffers read before the loop's other work has its turn."""
-MAX_VECTORS: Final = 512
+MAX_VECTORS: Final = 1024
+"""What one ``sendmsg`` takes (IOV_MAX)."""
 SEND_CHUNK: Final = 128 * 1024
 UNIX_SEND_BUFFER: Final = 2 * BUFFER_SIZE
 """Room for more than one read: what a socket does not take has to be copied. The kernel may grant less."""
@@ -73,6 +77,7 @@ class Link:
         self._reactor = reactor()
         self._backlog: deque[Buffer] = deque()
         self._backlog_size = 0
+        self._held = 0
         self._closing = False
         self._waiting = False
         self._reading = True
@@ -101,17 +106,19 @@ class Link:
         if not self.closed:
             self._reactor.touch(self)
 
-    def go_away(self) -> None:
-        """Take no new streams."""
+    def leave(self) -> None:
+        """Ask the peer to open no more streams; close when the last one is over."""
         if not (self.closed or self.h2.going_away):
-            self.h2.go_away()
+            self.h2.leave()
             self.touch()
+            self.check_idle()
 
     def close(self, why: str = "closed") -> None:
         """Say goodbye, send what is queued (within ``LINGER`` seconds), end all calls, close."""
         if self.closed or self._closing:
             return
-        self.go_away()
+        if not self.h2.gone:
+            self.h2.go_away()
         self._closing = True
         self.why_closed = why
         self._end_calls(why)
@@ -132,7 +139,7 @@ class Link:
         self._timers.clear()
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
-        self._sock.close()
+        close_socket(self._sock)
         self._backlog.clear()
         self._backlog_size = 0
         self.h2.out.clear()
@@ -270,6 +277,9 @@ class Link:
                     call.on_headers(event.headers, event.ended)
                 else:
                     self.on_headers(event)
+            case TrailersReceived():
+                if call := self.calls.get(event.stream):
+                    call.on_trailers(event.headers)
             case StreamEnded():
                 if call := self.calls.get(event.stream):
                     call.on_peer_end()
@@ -310,15 +320,22 @@ class Link:
 
     def check_idle(self) -> None:
         """A connection that takes no new streams is closed when its last one is over."""
-        leaving = self.h2.peer_going_away or self.h2.going_away
+        leaving = self.h2.peer_going_away or self.h2.gone
         if leaving and not self.calls and not self.h2.open_streams and not self._closing:
             self._loop.call_soon(self.close, "drained")
 
     def forget(self, call: Call) -> None:
         """``call`` is over."""
         if self.calls.pop(call.number, None) is not None:
+            self._held -= call.held
             self.check_reading()
             self.check_idle()
+
+    def hold(self, call: Call, more: int) -> bool:
+        """``call`` keeps so many more bytes for its owner. False where that is too much for one peer."""
+        if call.number in self.calls:
+            self._held += more
+        return more <= 0 or self._held <= self.limits.max_held
 
     # ---- writing ----
 
@@ -342,17 +359,24 @@ class Link:
             out.clear()
             if not self._waiting:
                 self._send_backlog()
-            return
-        try:
-            sent = self._sock.sendmsg(out[:MAX_VECTORS] if len(out) > MAX_VECTORS else out)
-        except BlockingIOError:
-            sent = 0
-        except OSError as exc:
-            self.abort(_reason(exc))
-            return
-        if sent < sum(map(len, out)):
-            self._keep_unsent(out, sent)
-        out.clear()
+        else:
+            self._send_out(out)
+            out.clear()
+        self.h2.flushed(self._backlog_size)
+
+    def _send_out(self, out: list[Buffer]) -> None:
+        for start in range(0, len(out), MAX_VECTORS):
+            part = out if len(out) <= MAX_VECTORS else out[start : start + MAX_VECTORS]
+            try:
+                sent = self._sock.sendmsg(part)
+            except BlockingIOError:
+                sent = 0
+            except OSError as exc:
+                self.abort(_reason(exc))
+                return
+            if sent < sum(map(len, part)):
+                self._keep_unsent(out[start:], sent)
+                return
 
     def _keep_unsent(self, out: list[Buffer], sent: int) -> None:
         for buffer in out:
@@ -400,11 +424,20 @@ class Link:
 
     def _on_backlog_sent(self) -> None:
         self._stop_waiting()
+        self.h2.flushed(0)
         if self._closing:
             self.abort(self.why_closed)
             return
         for call in list(self.calls.values()):
             call.check_writable()
+
+
+def close_socket(sock: socket.socket) -> None:
+    """Close, and over TLS say so first: without an alert the peer must take it for a cut (RFC 8446 6.1)."""
+    if isinstance(sock, ssl.SSLSocket):
+        with suppress(OSError, ValueError):  # the peer's own alert is not waited for
+            sock.unwrap()
+    sock.close()
 
 
 def _reason(exc: OSError) -> str:

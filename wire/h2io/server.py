@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -17,9 +18,9 @@ from wire.h2.events import HeadersReceived
 from wire.h2.grpc import OK, Code, RpcError, Status, parse_timeout
 from wire.h2.headers import Headers
 from wire.h2.limits import DEFAULT_LIMITS, Limits
-from wire.h2io.call import ServerCall
 from wire.h2io.handshake import tls_handshake
 from wire.h2io.link import Link
+from wire.h2io.server_call import ServerCall
 from wire.h2io.types import Keepalive, Peer
 
 Handler = Callable[[ServerCall], Awaitable[None]]
@@ -28,6 +29,9 @@ Admit = Callable[[Peer], str | None]
 ACCEPTS_PER_TURN = 64
 LISTEN_BACKLOG = 1024
 SOCKET_DIR_MODE = 0o750
+ACCEPT_PAUSE = 1.0
+"""Seconds without accepting when the process or the kernel is out of something."""
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = mesh.log.get("wire")
 
@@ -57,6 +61,8 @@ class Server:
         self._paths: list[str] = []
         self._group: asyncio.TaskGroup | None = None
         self._handshakes = 0
+        self._full = False
+        self._pauses: dict[int, asyncio.TimerHandle] = {}
         self._empty = asyncio.Event()
 
     async def bind_unix(self, path: str, *, mode: int = 0o666) -> None:
@@ -112,6 +118,9 @@ class Server:
     def stop_listening(self) -> None:
         """Take no new connections; unix paths are removed."""
         loop = asyncio.get_running_loop()
+        for timer in self._pauses.values():
+            timer.cancel()
+        self._pauses.clear()
         for sock, _ in self._listeners:
             loop.remove_reader(sock)
             sock.close()
@@ -124,8 +133,7 @@ class Server:
         """Stop listening, tell clients to go, wait for their calls up to ``grace`` seconds, close."""
         self.stop_listening()
         for link in list(self.links):
-            link.go_away()
-            link.check_idle()
+            link.leave()
         self._empty.clear()
         try:
             async with asyncio.timeout(grace):
@@ -144,15 +152,38 @@ class Server:
                 sock, address = listener.accept()
             except BlockingIOError:
                 return
-            except OSError as exc:  # the client is gone already, or descriptors are short
-                log.warning("accept failed", reason=exc.strerror)
-                return
+            except OSError as exc:
+                if exc.errno in _SHORTAGES:
+                    self._pause(listener, tls, exc)
+                    return
+                continue  # that client is gone already
             sock.setblocking(False)
-            self._welcome(sock, _peer_of(sock, address), tls)
+            self._welcome(sock, address, tls)
 
-    def _welcome(self, sock: socket.socket, peer: Peer, tls: ssl.SSLContext | None) -> None:
-        refusal = self._refusal(peer)
-        if refusal or self._group is None:
+    def _pause(self, listener: socket.socket, tls: ssl.SSLContext | None, exc: OSError) -> None:
+        """Who waits in the backlog would wake us at once, again and again."""
+        log.warning("cannot accept connections", reason=exc.strerror, retry_in=ACCEPT_PAUSE)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+
+        def go_on() -> None:
+            del self._pauses[listener.fileno()]
+            loop.add_reader(listener, self._accept, listener, tls)
+
+        self._pauses[listener.fileno()] = loop.call_later(ACCEPT_PAUSE, go_on)
+
+    def _welcome(self, sock: socket.socket, address: object, tls: ssl.SSLContext | None) -> None:
+        full = len(self.links) + self._handshakes >= self.limits.max_connections
+        if full or self._group is None:
+            if full and not self._full:  # once for each time that it happens, not for each client
+                log.warning("connection limit reached", limit=self.limits.max_connections)
+            self._full = full
+            sock.close()
+            return
+        self._full = False
+        peer = _peer_of(sock, address)
+        refusal = self._admit(peer) if self._admit else None
+        if refusal:
             log.warning(
                 "connection refused", peer=peer.address, uid=peer.uid, pid=peer.pid, reason=refusal
             )
@@ -162,11 +193,6 @@ class Server:
         else:
             self._handshakes += 1
             self._group.create_task(self._start_tls(sock, peer, tls), name=f"tls {peer.address}")
-
-    def _refusal(self, peer: Peer) -> str:
-        if len(self.links) + self._handshakes >= self.limits.max_connections:
-            return f"more than {self.limits.max_connections} connections"
-        return (self._admit(peer) or "") if self._admit else ""
 
     async def _start_tls(self, sock: socket.socket, peer: Peer, tls: ssl.SSLContext) -> None:
         try:
@@ -282,9 +308,14 @@ def _answer_not_grpc(link: ServerLink, stream: int, method: str) -> None:
         ("content-type", "text/plain; charset=utf-8"),
         ("content-length", str(len(text))),
     ]
-    link.h2.send_headers(stream, headers)
-    link.h2.send_data(stream, (text,), len(text))
-    link.h2.end_stream(stream)
+    if method != "POST":
+        headers.append(("allow", "POST"))  # RFC 9110 section 15.5.6
+    if method == "HEAD":  # "the server MUST NOT send content" (RFC 9110 section 9.3.2)
+        link.h2.end_stream(stream, headers)
+    else:
+        link.h2.send_headers(stream, headers)
+        link.h2.send_data(stream, (text,), len(text))
+        link.h2.end_stream(stream)
     link.touch()
 
 

@@ -14,8 +14,7 @@ from agent.xds.proxy import XdsProxy
 from mesh.clock import SystemClock
 from tests.support.grpc_running import Running, serving
 from wire import types
-from wire.h2io import Code, Limits, RpcError, ServerCall, connect
-from wire.h2io.call import ClientCall
+from wire.h2io import ClientCall, Code, Limits, RpcError, ServerCall, connect
 from wire.proto.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource
 from wire.types import TypeUrl
 

@@ -22,6 +22,7 @@ from wire.h2.events import (
     SettingsReceived,
     StreamEnded,
     StreamReset,
+    TrailersReceived,
     Writable,
 )
 from wire.h2.frames import ErrorCode, Setting
@@ -89,7 +90,7 @@ def frame(kind: int, stream: int, payload: bytes = b"", flags: int = 0) -> bytes
 def ready_server(limits: Limits = DEFAULT_LIMITS) -> H2Connection:
     server = H2Connection(Side.SERVER, limits)
     server.start()
-    feed(server, frames.PREFACE + EMPTY_SETTINGS)
+    feed(server, frames.PREFACE + EMPTY_SETTINGS + frames.SETTINGS_ACK)
     take(server)
     return server
 
@@ -125,7 +126,7 @@ def test_a_call_from_both_sides() -> None:
     at_client, _ = exchange(client, server)
     assert at_client[0] == HeadersReceived(stream, RESPONSE, ended=False)
     assert body_of(at_client, stream) == b"world"
-    assert at_client[-1] == HeadersReceived(stream, TRAILERS, ended=True)
+    assert at_client[-1] == TrailersReceived(stream, TRAILERS)
     assert client.open_streams == server.open_streams == 0
 
 
@@ -622,3 +623,76 @@ def test_settings_event_comes_once() -> None:
     server.start()
     assert feed(server, frames.PREFACE + EMPTY_SETTINGS) == [SettingsReceived()]
     assert feed(server, EMPTY_SETTINGS) == []
+
+
+# ---- floods and leaving ----
+
+
+def test_a_peer_that_does_not_read_our_answers_is_cut() -> None:
+    server = ready_server()
+    sent = 0
+    now = 0.0
+    while True:
+        now += 1.0
+        events = feed(server, frames.ping_frame(bytes(8)) * 100, now)
+        sent += 100
+        if events and isinstance(events[-1], ConnectionFailed):
+            break
+        assert sent < 500_000, "nobody stops this client"
+    assert events[-1] == ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "our answers are not read")
+
+
+def test_a_peer_that_reads_may_go_on() -> None:
+    server = ready_server()
+    for second in range(3000):
+        assert feed(server, frames.ping_frame(bytes(8)) * 100, float(second)) == []
+        take(server)
+        server.flushed(0)
+
+
+@pytest.mark.parametrize(
+    ("flood", "why"),
+    [
+        (frames.window_frame(0, 1) * 2001, "too many WINDOW_UPDATE frames"),
+        (
+            frame(frames.DATA, 1, b"\x05" + bytes(5), frames.PADDED) * 1001,
+            "too many DATA frames of padding alone",
+        ),
+        (
+            frames.reset_frame(1, 8) * 1002,
+            "too many RST_STREAM frames on closed streams",
+        ),
+        (frame(frames.SETTINGS, 0, bytes(6 * 65)), "too many settings in a frame"),
+    ],
+)
+def test_floods_that_carry_nothing(flood: bytes, why: str) -> None:
+    server = ready_server()
+    events = feed(server, headers_frame(1, REQUEST) + flood)
+    assert events[-1] == ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, why)
+
+
+def test_updates_for_what_we_sent_are_no_flood() -> None:
+    server = ready_server()
+    feed(server, headers_frame(1, REQUEST))
+    for _ in range(5000):
+        server.send_data(1, (b"x",), 1)
+        assert feed(server, frames.window_frame(0, 1)) == []
+
+
+def test_a_graceful_goaway_takes_what_is_under_way() -> None:
+    client, server = pair()
+    server.leave()
+    late = client.open_stream(REQUEST)  # crosses the GOAWAY
+    _, at_server = exchange(client, server)
+    assert at_server == [HeadersReceived(late, REQUEST, ended=False)]
+    assert server.gone
+    assert not client.may_open
+    assert client.is_open(late)
+
+
+def test_a_number_of_a_thousand_digits_is_a_fault_and_no_crash() -> None:
+    server = ready_server()
+    events = feed(server, headers_frame(1, [*REQUEST, ("content-length", "9" * 5000)]))
+    assert [event.code for event in events if isinstance(event, StreamReset)] == [
+        ErrorCode.PROTOCOL_ERROR
+    ]

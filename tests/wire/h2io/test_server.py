@@ -201,7 +201,7 @@ async def test_handler_that_stops_reading_bounds_what_the_client_can_send() -> N
         await asyncio.sleep(0.2)
         [link] = running.server.links
         [server_call] = link.calls.values()
-        assert server_call._inbox_size <= 500_000
+        assert server_call.held <= 500_000
         go_on.set()
         assert await asyncio.wait_for(call.receive(), 20) == b"5000000"
         await connection.close()
