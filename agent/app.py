@@ -25,6 +25,7 @@ from agent.admin.timeline import last_nack
 from agent.envoy.admin import EnvoyAdmin
 from agent.envoy.gate import METHOD as GATE
 from agent.envoy.gate import Gatekeeper
+from agent.envoy.inbound import EnvoyInbound
 from agent.envoy.launcher import Launcher
 from agent.envoy.supervisor import Supervisor
 from agent.envoy.upgrade import Upgrader
@@ -126,7 +127,9 @@ class Agent:
         secrets = await settle(settings.secrets)
         if secrets.mode is Mode.FILES_ONLY:
             settings = replace(settings, bootstrap=with_file_credential(settings.bootstrap))
-        return cls(settings, build_sds(secrets, clock), clock)
+        own = settings.admin.own_ports
+        inbound = EnvoyInbound(EnvoyAdmin(settings.admin), settings.node.metadata, own)
+        return cls(settings, build_sds(secrets, clock, inbound.addresses), clock)
 
     async def run(self) -> ExitCode:
         """Until the lifecycle is over."""

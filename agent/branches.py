@@ -295,10 +295,16 @@ def secrets_branch(
         crl=paths.CRL if env.flag("PILOT_ENABLE_CA_CRL", default=True) else "",
         identity_dir=env.text("PILOT_IDENTITY_DIR"),
         identity_dir_trusted=env.flag("PILOT_IDENTITY_DIR_TRUST", default=False),
+        prove=with_envoy and _cert_proof(env),
         allow_uids=allowed,
         allow_gids=frozenset() if allowed is None else _proxy_gids(env),
         **_key_provider(config),
     )
+
+
+def _cert_proof(env: Environment) -> bool:
+    """PILOT_CERT_PROOF; off under PILOT_COMPAT=strict, as it is a connection that the peer does not make."""
+    return env.flag("PILOT_CERT_PROOF", default=env.text("PILOT_COMPAT") != "strict")
 
 
 def _proxy_gids(env: Environment) -> frozenset[int]:

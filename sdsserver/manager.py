@@ -31,7 +31,7 @@ from sdsserver.schedule import Instant, Schedule
 from sdsserver.secret import KeyPair, Secret
 from sdsserver.trust import concat_certs, merge_roots
 from sdsserver.waiting import event_or_timeout
-from sdsserver.x509 import facts
+from sdsserver.x509 import Facts, facts
 
 log = mesh.log.get("cache")
 
@@ -100,6 +100,14 @@ class SecretManager:
         else:
             found = self._form(name, self._serviceable() or await self._issued(name))
         self._write_out(found)
+        return found
+
+    def current(self) -> dict[str, Facts]:
+        """The certificates that are served now, by name."""
+        found = self.files.leaves()
+        pair = self._pair
+        if pair and self.files.source(WORKLOAD) is None:
+            found[WORKLOAD] = facts(pair.chain)
         return found
 
     def set_anchors(self, anchors: Iterable[bytes]) -> None:

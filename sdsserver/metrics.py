@@ -14,6 +14,38 @@ _SDS = '{type="sds"}'
 _CSR = '{request_type="csr"}'
 
 
+BOUNDS = (0.01, 0.1, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0)
+"""The peer's buckets of seconds for one send."""
+
+
+@dataclass(slots=True)
+class SendTimes:
+    """How long clients take to read a secret."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * len(BOUNDS))
+    """By bucket, each with those below it."""
+    total: float = 0.0
+    number: int = 0
+
+    def add(self, seconds: float) -> None:
+        """One send."""
+        self.total += seconds
+        self.number += 1
+        for index, bound in enumerate(BOUNDS):
+            self.counts[index] += seconds <= bound
+
+    def render(self) -> str:
+        """The histogram; nothing before the first send."""
+        if not self.number:
+            return ""
+        name = "istio_agent_pilot_xds_send_time"
+        pairs = zip(BOUNDS, self.counts, strict=True)
+        rows = [f'{name}_bucket{{le="{bound:g}"}} {count}\n' for bound, count in pairs]
+        rows.append(f'{name}_bucket{{le="+Inf"}} {self.number}\n')
+        rows.append(f"{name}_sum {self.total:.17g}\n{name}_count {self.number}\n")
+        return f"# TYPE {name} histogram\n" + "".join(rows)
+
+
 @dataclass(slots=True)
 class Metrics:
     """Written by the parts, read at a scrape."""
@@ -30,6 +62,11 @@ class Metrics:
     streams: Counts = field(default_factory=Counts)
     expiry: float | None = None
     """NotAfter of the workload's certificate."""
+    shown_expiry: float | None = None
+    """NotAfter of the certificate that Envoy showed in a handshake."""
+    differs: bool | None = None
+    """Whether that is another one than it was given; None where Envoy showed none."""
+    sends: SendTimes = field(default_factory=SendTimes)
 
     def render(self, now: float) -> str:
         """Prometheus text; as in the peer's, a counter appears with its first count."""
@@ -58,9 +95,15 @@ class Metrics:
         if self.expiry is not None:
             label = '{resource_name="default"}'
             rows.append(("istio_agent_cert_expiry_seconds", "gauge", label, self.expiry - now))
-            rows.append(("pilothouse_served_cert_expiry_seconds", "gauge", "", self.expiry))
-        return "".join(
+        served = self.expiry if self.shown_expiry is None else self.shown_expiry
+        if served is not None:
+            name = "pilothouse_served_cert_expiry_seconds"
+            rows.append((name, "gauge", "", served - now))
+        if self.differs is not None:
+            rows.append(("pilothouse_served_cert_differs", "gauge", "", self.differs))
+        text = "".join(
             f"# TYPE {name} {kind}\n{name}{labels} {value:.17g}\n"
             for name, kind, labels, value in rows
             if value or kind == "gauge"
         )
+        return text + self.sends.render()

@@ -149,6 +149,8 @@ class SecretOptions:
     """PILOT_IDENTITY_DIR: memory-backed parent for the stored identity; empty is never stored."""
     identity_dir_trusted: bool = False
     """PILOT_IDENTITY_DIR_TRUST: accept a parent on a disk, or one in which others may write."""
+    prove: bool = True
+    """PILOT_CERT_PROOF: look by a handshake whether Envoy uses what it was given."""
     allow_uids: frozenset[int] | None = None
     """PILOT_UDS_ALLOW: who may connect; None is anyone (``proxy_uids`` for the default)."""
     allow_gids: frozenset[int] = frozenset()

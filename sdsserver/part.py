@@ -19,6 +19,7 @@ from sdsserver.manager import SecretManager, Sources
 from sdsserver.metrics import Metrics
 from sdsserver.minting import Minted, mint
 from sdsserver.options import CaOptions, Mode, SecretOptions
+from sdsserver.proof import Inbound, Proof
 from sdsserver.service import SdsService
 from sdsserver.signers import Signers
 
@@ -29,13 +30,25 @@ class SdsPart:
     """The running part, as the agent sees it."""
 
     def __init__(
-        self, manager: SecretManager, service: SdsService, metrics: Metrics, clock: Clock
+        self,
+        manager: SecretManager,
+        service: SdsService,
+        metrics: Metrics,
+        clock: Clock,
+        inbound: Inbound | None = None,
     ) -> None:
         self._manager = manager
         self._service = service
         self._metrics = metrics
         self._clock = clock
         manager.listen(service.on_update)
+        self._proof: Proof | None = None
+        if inbound:
+            self._proof = Proof(
+                inbound, manager.current, manager.secret, service.on_update, clock, metrics
+            )
+            service.on_sent = self._proof.on_update
+            manager.listen(self._proof.on_update)  # also when a push gets stuck on its way
 
     @property
     def ready(self) -> asyncio.Event:
@@ -53,6 +66,8 @@ class SdsPart:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._manager.run(), name="secret manager")
                 group.create_task(self._service.run(), name="sds service")
+                if self._proof:
+                    group.create_task(self._proof.run(), name="certificate proof")
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
 
@@ -68,15 +83,19 @@ class SdsPart:
         return None
 
     def status(self) -> dict[str, object]:
-        return {**self._manager.status(), **self._service.status()}
+        proof = {"envoy": self._proof.status()} if self._proof else {}
+        return {**self._manager.status(), **self._service.status(), **proof}
 
     def metrics(self) -> str:
         """Prometheus text."""
         return self._metrics.render(self._clock.now())
 
 
-def build_sds(options: SecretOptions, clock: Clock) -> SdsPart:
-    """The part, not yet running. ``options`` went through ``external.settle``. Raises BadSetting."""
+def build_sds(options: SecretOptions, clock: Clock, inbound: Inbound | None = None) -> SdsPart:
+    """The part, not yet running. ``options`` went through ``external.settle``; ``inbound`` knows Envoy's listeners.
+
+    Raises BadSetting.
+    """
     metrics = Metrics()
     rng = Random()  # noqa: S311  spreads renewals, guards nothing
     signer = _signer(options, clock, metrics, rng)
@@ -86,7 +105,8 @@ def build_sds(options: SecretOptions, clock: Clock) -> SdsPart:
 
     sources = Sources(minted, signer, _store(options) if signer else None)
     manager = SecretManager(options, sources, clock, metrics=metrics, rng=rng)
-    return SdsPart(manager, SdsService(options, manager.secret, clock, metrics), metrics, clock)
+    service = SdsService(options, manager.secret, clock, metrics)
+    return SdsPart(manager, service, metrics, clock, inbound if options.prove else None)
 
 
 def _signer(options: SecretOptions, clock: Clock, metrics: Metrics, rng: Random) -> Signer | None:

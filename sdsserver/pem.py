@@ -44,10 +44,15 @@ def valid_blocks(pem: bytes) -> tuple[list[bytes], int]:
 
 def check_pair(chain: bytes, key: bytes) -> None:
     """Raises ValueError when the chain or key does not parse or they do not belong together."""
+    load_pair(_context(), chain, key)
+
+
+def load_pair(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
+    """Give ``context`` the pair. Raises ValueError when it is none."""
     with _memory_file("chain", chain) as chain_path, _memory_file("key", key) as key_path:
         try:
             # an encrypted key would ask on the terminal: a password that fits none makes it an error
-            _context().load_cert_chain(chain_path, key_path, password="")
+            context.load_cert_chain(chain_path, key_path, password="")
         except ssl.SSLError as error:
             raise ValueError(
                 f"certificate and key are not a pair: {error.reason or 'unreadable'}"

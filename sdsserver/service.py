@@ -61,6 +61,8 @@ class SdsService:
             if options.key_provider
             else None
         )
+        self.on_sent: Callable[[str], None] | None = None
+        """Called with the name of each secret that went out."""
         self.ready = asyncio.Event()
         """The socket is listening."""
 
@@ -97,7 +99,7 @@ class SdsService:
             return None
         if peer.gid in options.allow_gids:
             return None
-        return "uid not admitted to secrets, see PILOT_UDS_ALLOW"
+        return f"uid {peer.uid} may not have secrets; PILOT_UDS_ALLOW={peer.uid},... admits it"
 
     async def _bind(self, server: Server) -> bool:
         path = self._options.socket
@@ -129,12 +131,18 @@ class SdsService:
         )
         for name in names:
             response.resources.add(type_url=TYPE_URL, value=await self._encoded(name))
+        began = self._clock.monotonic()
         try:
             async with asyncio.timeout(SEND_DEADLINE):
                 await call.send(response.SerializeToString())
         except TimeoutError:
             self._metrics.write_timeouts += 1
             raise RpcError(Status(Code.DEADLINE_EXCEEDED, "client does not read")) from None
+        finally:
+            self._metrics.sends.add(self._clock.monotonic() - began)
+        if self.on_sent:
+            for name in names:
+                self.on_sent(name)
         return response.nonce
 
     async def _encoded(self, name: str) -> bytes:
