@@ -39,4 +39,11 @@ def effective_settings(env: Environment, config: ProxyConfig) -> tuple[Effective
 
 
 def _row(name: str, value: object, source: str) -> Effective:
-    return Effective(name, redact.value(name, "" if value is None else str(value)), source)
+    match value:
+        case None:
+            text = ""
+        case bool():
+            text = str(value).lower()  # as it would be given
+        case _:
+            text = str(value)
+    return Effective(name, redact.value(name, text), source)

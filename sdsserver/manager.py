@@ -144,6 +144,7 @@ class SecretManager:
             "identity": str(self._options.identity),
             "mode": self._options.mode.value,
             "serial": f"{pair.serial:x}" if pair else "",
+            "issued": int(pair.born) if pair else 0,
             "expires": int(pair.dies) if pair else 0,
             "renews": int(self._schedule.due) if pair and self._schedule.due > 0 else 0,
             "last_error": self._last_error,

@@ -21,7 +21,7 @@ def test_each_value_with_its_source() -> None:
     assert rows["POD_NAME"] == ("web", "environment")
     assert rows["XDS_HEADER_X"] == ("(masked)", "environment")
     assert rows["SECRET_TTL"] == ("3600.0", "default")
-    assert rows["PROV_FLAG"] == ("True", "default")
+    assert rows["PROV_FLAG"] == ("true", "default")
     assert rows["proxyConfig.statusPort"] == ("15099", "./etc/istio/config/mesh")
     assert rows["proxyConfig.proxyMetadata"][1] == "PROXY_CONFIG"
     assert rows["proxyConfig.discoveryAddress"][1] == "default"
