@@ -63,9 +63,11 @@ class Page:
             body = await self.js("document.body.innerText")
             raise PageError(f"never came true: {expression}\n{body}") from None
 
-    async def press(self, key: str, code: int) -> None:
-        for kind in ("keyDown", "keyUp"):
-            await self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)  # fmt: skip
+    async def press(self, key: str, code: int, text: str = "") -> None:
+        """A key, down and up; ``text`` is what it writes: without it Enter submits no form."""
+        facts: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": code}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **facts)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
 
     async def type(self, text: str) -> None:
         await self.call("Input.insertText", text=text)
