@@ -168,6 +168,8 @@ OURS = [
     ("PILOT_METRICS_MERGE", "concatenate", "status.scrape.collisions", "concatenate", "auto"),
     ("PILOT_ADMIN_ADDR", "127.0.0.1:9", "admin_endpoint.port", 9, 0),
     ("PILOT_HOT_RESTART_PARENT_SHUTDOWN", "9s", "hot_restart.parent_shutdown", 9.0, 60.0),
+    ("PILOT_CERT_PROOF", "false", "secrets.prove", False, True),
+    ("PILOT_COMPAT", "strict", "secrets.prove", False, True),
     ("NOTIFY_SOCKET", "/n", "status.notify_socket", "/n", ""),
     ("WATCHDOG_USEC", "2000000", "status.watchdog", 2.0, 0.0),
 ]
