@@ -36,7 +36,34 @@ def parser() -> argparse.ArgumentParser:
         help="real capture, each workload in a network namespace; takes root, or a user namespace",
     )
     demo.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    _add_looking(commands)
     return root
+
+
+def _add_looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Commands that ask a running agent."""
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--socket", default="", metavar="PATH", help="the agent's ADMIN socket")
+    where.add_argument("--address", default="", metavar="HOST:PORT", help="or its PILOT_ADMIN_ADDR")
+    where.add_argument(
+        "--token-file", default="", metavar="PATH", help="admin.token: for TCP and for changes"
+    )
+    commands.add_parser("status", help="ready or why not, identity, xDS, Envoy", parents=[where])
+    config = commands.add_parser("config", help="settings in force").add_subparsers(
+        dest="part", required=True
+    )
+    effective = config.add_parser("effective", help="each value and its source", parents=[where])
+    effective.add_argument("--set", action="store_true", help="only what somebody set")
+    commands.add_parser("nacks", help="what Envoy refused, and why", parents=[where])
+    logs = commands.add_parser("logs", help="log levels").add_subparsers(dest="part", required=True)
+    level = logs.add_parser(
+        "level", help="show them, or change them while it runs", parents=[where]
+    )
+    level.add_argument("levels", nargs="?", default="", metavar="SCOPE:LEVEL,...")
+    bundle = commands.add_parser(
+        "support-bundle", help="all of it in one archive, secrets taken out", parents=[where]
+    )
+    bundle.add_argument("--output", default="pilothouse-support.tar.gz", metavar="FILE")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         match arguments.command:
             case "demo":
                 return _demo(arguments, sys.argv[1:] if argv is None else list(argv))
-            case other:
-                raise AssertionError(f"BUG: command {other!r} has no code")
+            case _:
+                return _look(arguments)
     except MeshError as error:
         print(f"Error: {error}", file=sys.stderr)
         if error.hint:
@@ -70,6 +97,39 @@ def _demo(arguments: argparse.Namespace, words: list[str]) -> int:
         envoy=arguments.envoy,
         capture=arguments.capture,
     )
+
+
+def _look(arguments: argparse.Namespace) -> int:
+    import time
+
+    from ctl import bundle, looking
+    from ctl.agent import SOCKET, AgentApi
+
+    agent = AgentApi(
+        unix=arguments.socket or SOCKET,
+        address=arguments.address,
+        token_file=arguments.token_file,
+    )
+    match arguments.command:
+        case "status":
+            text = looking.status(agent.get("status"), time.time())
+        case "config":
+            rows = agent.get("settings")["settings"]
+            text = looking.settings(rows, changed_only=arguments.set)
+        case "nacks":
+            text = looking.nacks(agent.get("nacks")["nacks"])
+        case "logs":
+            given = arguments.levels
+            page = "logs/levels"
+            told = agent.post(page, {"levels": given}) if given else agent.get(page)
+            text = looking.levels(told["levels"])
+        case "support-bundle":
+            names = bundle.write(agent, arguments.output, time.time())
+            text = f"{arguments.output}: {', '.join(names)}\n"
+        case other:
+            raise AssertionError(f"BUG: command {other!r} has no code")
+    print(text, end="")
+    return ExitCode.OK
 
 
 if __name__ == "__main__":
