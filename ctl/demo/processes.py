@@ -13,8 +13,10 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 from typing import Self
 
 from mesh.errors import BadSetting, MeshError
@@ -158,12 +160,30 @@ def find_envoy(named: str) -> str:
 
 
 def free_ports(address: str, count: int) -> list[int]:
-    """Ports that nothing listens on now at ``address``."""
-    held = [socket.socket() for _ in range(count)]
+    """Ports that nothing listens on now at ``address``, and that no outgoing connection takes before they are used."""
+    choice = SystemRandom()
+    candidates = range(LOWEST_PORT, _first_of_outgoing())
+    found: list[int] = []
+    with ExitStack() as held:
+        while len(found) < count:
+            one = held.enter_context(socket.socket())
+            try:
+                one.bind((address, choice.choice(candidates)))
+            except OSError:
+                continue
+            found.append(int(one.getsockname()[1]))
+    return found
+
+
+LOWEST_PORT = 10240
+_FEWEST = 1000
+
+
+def _first_of_outgoing() -> int:
+    """Where the kernel's range for outgoing connections begins; a range that leaves no room is not respected."""
     try:
-        for one in held:
-            one.bind((address, 0))
-        return [int(one.getsockname()[1]) for one in held]
-    finally:
-        for one in held:
-            one.close()
+        words = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+        first = int(words[0])
+    except (OSError, ValueError, IndexError):
+        return 32768
+    return first if first >= LOWEST_PORT + _FEWEST else 65536

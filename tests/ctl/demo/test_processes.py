@@ -71,6 +71,9 @@ def test_free_ports_differ_and_are_free() -> None:
     assert len(set(ports)) == 5
     with socket.socket() as one:
         one.bind(("127.0.0.1", ports[0]))
+    with socket.socket() as outgoing:
+        outgoing.bind(("127.0.0.1", 0))
+        assert max(ports) < outgoing.getsockname()[1] or max(ports) < 32768
 
 
 def test_envoy_is_found_by_flag_or_not_at_all(
