@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -23,7 +24,13 @@ def demo(directory: Path, *flags: str) -> subprocess.Popen[str]:
     argv = [script("pilotctl"), "demo", "--dir", str(directory), *flags]
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=env,
+        # a shell without job control starts what runs in its background deaf to Ctrl-C
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  one call, no lock
     )
 
 
