@@ -32,7 +32,11 @@ class Given:
             "workloadHealth": "not probed",
             "envoy": {"pid": 7, "state": "LIVE", "version": "1.40", "uptime": 12.0},
             "secrets": {"identity": "spiffe://a/ns/b/sa/c", "expires": 99, "last_error": ""},
-            "xds": {"source": "control plane", "upstream": "istiod:15012", "types": {"CDS": PUSH}},
+            "xds": {
+                "source": "control plane",
+                "upstream": "istiod:15012",
+                "types": {"CDS": dict(PUSH)},
+            },
             "resources": {"agent": {"residentBytes": 30_000_000}},
             "probes": {
                 "/app-health/app/readyz": {"asks": "GET http://:80/", "status": 200, "at": 5.0}
