@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,13 +176,14 @@ def test_killed_anywhere_it_is_the_old_or_the_new(netns: Netns) -> None:
     """Each time, whatever the moment: one of two rulesets, and the next run completes."""
     netns.must(*words(*PLAIN))
     old = sorted(inet_tables(netns))
+    began = time.monotonic()
     netns.must(*words(*NATIVE))
+    took = time.monotonic() - began
     new = sorted(inet_tables(netns))
-    rng = random.Random(11)
     seen = {True: 0, False: 0}
-    for _ in range(40):
+    for moment in range(40):  # from before it can have begun until after it must have ended
         netns.must(*words(*PLAIN))
-        killed_after(netns, rng.uniform(0.03, 0.35), *NATIVE, "--guard")
+        killed_after(netns, took * moment / 30 if moment < 39 else took * 10, *NATIVE, "--guard")
         found = sorted(inet_tables(netns))
         assert found in (old, new)
         seen[found == new] += 1
