@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MAX_WAITING: Final = 16 * 1024 * 1024
 """Bytes that wait to be written; with more, what was overtaken is forgotten; if that does not do, they are written."""
 
+LONGEST_WAIT: Final = 10.0
+"""Seconds that an acknowledged response waits for a quiet time, at most."""
+
 log = mesh.log.get("xdsstore")
 
 Result = TypeVar("Result")
@@ -81,13 +84,20 @@ class Store:
         try:
             while True:
                 await self._noted.wait()  # no deadline: until there is something to write
-                self._noted.clear()
-                if self.waiting_bytes <= MAX_WAITING:
-                    await self._clock.sleep(self._options.quiet)
-                if not self._noted.is_set() or self.waiting_bytes > MAX_WAITING:
-                    await self._flush()
+                await self._until_quiet()
+                await self._flush()
         finally:
             self._finish()
+
+    async def _until_quiet(self) -> None:
+        """A mesh that never falls silent is written all the same."""
+        begun = self._clock.monotonic()
+        while self._noted.is_set() and self.waiting_bytes <= MAX_WAITING:
+            self._noted.clear()
+            if self._clock.monotonic() - begun >= LONGEST_WAIT:
+                return
+            await self._clock.sleep(self._options.quiet)
+        self._noted.clear()
 
     def _finish(self) -> None:
         if self._waiting:
@@ -103,7 +113,8 @@ class Store:
 
     async def _in_worker(self, act: Callable[..., Result], *args: object) -> Result:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, partial(act, *args))
+        # shielded: a cancellation would take work back that has not begun, and what it was to write were lost
+        return await asyncio.shield(loop.run_in_executor(self._worker, partial(act, *args)))
 
     def _open(self) -> None:
         from agent.xds.database import Database, StoreUnusable

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agent.xds.kept import Accepted
 from agent.xds.options import StoreOptions
-from agent.xds.store import MAX_WAITING, Store
+from agent.xds.store import LONGEST_WAIT, MAX_WAITING, Store
 from tests.support.accepted import delta, sotw
 from tests.support.clock import FakeClock
 from tests.support.fakeads import resource
@@ -168,3 +169,28 @@ async def test_a_database_that_breaks_gives_nothing_and_breaks_nothing(tmp_path:
         other.close()
         store.accept(delta("b"))
         assert await names(store) == []
+
+
+async def test_pushes_that_never_stop_are_written_all_the_same(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with opened(options(tmp_path, quiet=1.0), clock) as store:
+        for half_second in range(int(2 * LONGEST_WAIT) + 4):
+            store.accept(delta("a", version=str(half_second)))
+            await clock.advance(0.5)
+        async with asyncio.timeout(20):
+            while store.last_write is None:
+                await asyncio.sleep(0.01)
+        assert store.written == 1
+
+
+async def test_an_end_while_a_write_waits_for_its_turn_loses_nothing(tmp_path: Path) -> None:
+    settings, gate = options(tmp_path), threading.Event()
+    async with opened(settings) as store:
+        store._worker.submit(gate.wait, 20)
+        store.accept(delta("a"))
+        for _ in range(20):  # until the write is handed to the worker, which is busy
+            await asyncio.sleep(0)
+        assert store.waiting_bytes == 0
+        threading.Timer(0.1, gate.set).start()  # the end itself waits for the worker
+    async with opened(settings) as store:
+        assert await names(store) == ["a"]
