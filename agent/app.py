@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 
 import mesh.log
 from agent import version
-from agent.admin import capture
 from agent.admin.resources import usage
 from agent.admin.server import AdminServer
 from agent.admin.timeline import last_nack
@@ -46,6 +45,7 @@ from bootstrap.launch import write_bootstrap
 from mesh.clock import Clock
 from mesh.errors import ExitCode
 from mesh.node import parse_node_id
+from mesh.nodemeta import NO_INTERCEPTION, interception_mode
 from mesh.tasks import Part, run_parts
 from sdsserver import SdsPart, build_sds, settle
 from sdsserver.options import Mode
@@ -187,7 +187,7 @@ class Agent:
     def _capture_probe(self) -> CaptureProbe:
         node, wanted = self._settings.node, self._settings.with_envoy
         return CaptureProbe(
-            wanted=wanted and capture.mode_of(node.metadata) != capture.NONE,
+            wanted=wanted and interception_mode(node.metadata) != NO_INTERCEPTION,
             address=parse_node_id(node.id).address,
         )
 
@@ -296,6 +296,8 @@ class Agent:
 
     def capture(self) -> Mapping[str, object]:
         """The capture rules that this pod should have."""
+        from agent.admin import capture  # with the planner: who never looks never pays
+
         node = self._settings.node
         return capture.told(
             node.metadata,

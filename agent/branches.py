@@ -127,8 +127,7 @@ def call_branch(env: Environment, instance_ips: Sequence[str]) -> CallOptions:
 
 def _collisions(env: Environment) -> Collisions:
     """PILOT_METRICS_MERGE; the peer's way under PILOT_COMPAT=strict."""
-    strict = env.text("PILOT_COMPAT") == "strict"
-    default = Collisions.CONCATENATE if strict else Collisions.AUTO
+    default = Collisions.CONCATENATE if env.strict else Collisions.AUTO
     text = env.text("PILOT_METRICS_MERGE") or default
     try:
         return Collisions(text)
@@ -187,7 +186,7 @@ def server_name(host: str) -> str:
 
 
 def _store_enabled(env: Environment) -> bool:
-    if env.text("PILOT_COMPAT") == "strict":
+    if env.strict:
         return False
     return env.text("PILOT_XDS_CACHE", "on") not in ("off", "false", "0")
 
@@ -304,7 +303,7 @@ def secrets_branch(
 
 def _cert_proof(env: Environment) -> bool:
     """PILOT_CERT_PROOF; off under PILOT_COMPAT=strict, as it is a connection that the peer does not make."""
-    return env.flag("PILOT_CERT_PROOF", default=env.text("PILOT_COMPAT") != "strict")
+    return env.flag("PILOT_CERT_PROOF", default=not env.strict)
 
 
 def _proxy_gids(env: Environment) -> frozenset[int]:

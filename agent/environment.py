@@ -71,6 +71,11 @@ class Environment:
         """One of ``words``."""
         return self._read(name, default, _one_of(words), f"not one of {', '.join(words)}")
 
+    @property
+    def strict(self) -> bool:
+        """PILOT_COMPAT=strict: every default is the peer's."""
+        return self.text("PILOT_COMPAT") == "strict"
+
     def _read(self, name: str, default: T, parse: Callable[[str], T], why: str) -> T:
         self.asked.setdefault(name, default)
         text = self.variables.get(name)

@@ -153,27 +153,29 @@ def load(world: World) -> Settings:
 
 def lifecycle_of(world: World) -> tuple[LifecycleOptions, tuple[BadSetting, ...]]:
     """That branch alone, and what was tolerated: a plan can be shown where there is no pod. Raises BadSettings."""
-    env = Environment(world.env)
-    faults: list[BadSetting] = []
-    annotations = _pod_file(paths.POD_ANNOTATIONS, world.annotations_text, env)
-    config = _config(world, env, annotations or {}, faults)
-    if config is None:
-        raise BadSettings(faults)
+    env, config = _proxy_config(world)
     return lifecycle_branch(env, config), tuple(env.tolerated)
 
 
 def admin_endpoint_of(world: World) -> AdminEndpointOptions:
     """That branch alone, for who asks a running agent. Raises BadSettings."""
+    env, config = _proxy_config(world)
+    faults: list[BadSetting] = []
+    options = admin_endpoint_branch(env, config, faults)
+    if faults:
+        raise BadSettings(faults)
+    return options
+
+
+def _proxy_config(world: World) -> tuple[Environment, ProxyConfig]:
+    """What a branch alone is made from. Raises BadSettings."""
     env = Environment(world.env)
     faults: list[BadSetting] = []
     annotations = _pod_file(paths.POD_ANNOTATIONS, world.annotations_text, env)
     config = _config(world, env, annotations or {}, faults)
     if config is None:
         raise BadSettings(faults)
-    options = admin_endpoint_branch(env, config, faults)
-    if faults:
-        raise BadSettings(faults)
-    return options
+    return env, config
 
 
 def _check_kind(kind: str, faults: list[BadSetting]) -> None:

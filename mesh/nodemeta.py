@@ -170,3 +170,12 @@ def _message(key: str, value: Any) -> dict[str, Any]:
 def _fault(key: str, value: Any, why: str) -> BadSetting:
     text = value if isinstance(value, str) else json.dumps(value)
     return BadSetting(f"ISTIO_META_{key}", text[:60], why)
+
+
+NO_INTERCEPTION = "NONE"
+"""An interception mode: nobody captures traffic."""
+
+
+def interception_mode(metadata: Mapping[str, Any]) -> str:
+    """REDIRECT, TPROXY or NONE."""
+    return str(metadata.get("INTERCEPTION_MODE") or "REDIRECT").upper()

@@ -122,16 +122,24 @@ class Proof:
 
     async def _look(self) -> None:
         """One handshake with each listener until one tells something."""
-        current, shown = self._current(), None
-        found = Verdict.UNPROVEN
+        current = self._current()
         addresses = await self._inbound()
-        for address in addresses:
-            shown = await shown_by(address, await self._context(current))
-            found = verdict(shown, current.values())
-            if found is not Verdict.UNPROVEN:
-                break
+        found, shown = Verdict.UNPROVEN, None
+        if addresses:
+            found, shown = await self._asked(addresses, current)
         self._open = found is Verdict.DIFFERS or not addresses
         self._note(found, shown)
+
+    async def _asked(
+        self, addresses: Sequence[Address], current: dict[str, Facts]
+    ) -> tuple[Verdict, Facts | None]:
+        context = await self._context(current)
+        for address in addresses:
+            shown = await shown_by(address, context)
+            found = verdict(shown, current.values())
+            if found is not Verdict.UNPROVEN:
+                return found, shown
+        return Verdict.UNPROVEN, None
 
     def _note(self, found: Verdict, shown: Facts | None) -> None:
         if found is Verdict.SERVED and self.verdict is not Verdict.SERVED:

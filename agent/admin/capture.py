@@ -15,18 +15,13 @@ from iptables.config import ALL, TPROXY, CaptureConfig, Ranges
 from iptables.plan import plan
 from iptables.rules import Family
 from mesh import ports
+from mesh.nodemeta import NO_INTERCEPTION, interception_mode
 
-NONE = "NONE"
 SOURCE = "planned from annotations and environment; defaults where neither says anything"
 _TRAFFIC = "traffic.sidecar.istio.io"
 _ALWAYS_OUT = (str(ports.ENVOY_PROMETHEUS), str(ports.ENVOY_STATUS))
 """Ports of the proxy itself, which the injector excludes for everybody."""
 _TRUE = ("true", "True", "1")
-
-
-def mode_of(metadata: Mapping[str, Any]) -> str:
-    """REDIRECT, TPROXY or NONE, by the node's metadata."""
-    return str(metadata.get("INTERCEPTION_MODE") or "REDIRECT").upper()
 
 
 def intended(
@@ -45,7 +40,7 @@ def intended(
     dual_stack = str(metadata.get("DUAL_STACK", "")) in _TRUE
     excluded = listed("excludeInboundPorts")
     return CaptureConfig(
-        mode=TPROXY if mode_of(metadata) == TPROXY else "REDIRECT",
+        mode=TPROXY if interception_mode(metadata) == TPROXY else "REDIRECT",
         inbound_ports=listed("includeInboundPorts", ALL),
         inbound_ports_exclude=tuple(
             dict.fromkeys([*_ALWAYS_OUT, *([str(status_port)] if status_port else []), *excluded])
@@ -79,8 +74,8 @@ def told(
     addresses: Sequence[str],
 ) -> dict[str, object]:
     """The answer of the endpoint: mode, where this is known from, rules in the order of the kernel."""
-    mode = mode_of(metadata)
-    if mode == NONE:
+    mode = interception_mode(metadata)
+    if mode == NO_INTERCEPTION:
         return {"mode": mode, "source": SOURCE, "notes": [], "rules": []}
     config = intended(metadata, annotations, status_port=status_port, addresses=addresses)
     planned = plan(config)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why a program cannot be run, said better than the kernel says it. Reads the first bytes of the file, nothing else.
 
-Source: issue of the supervisor: missing, not executable and wrong architecture are told apart.
+Missing, not executable and for another machine are told apart. Source: execve(2), elf(5).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from agent.envoy.options import AdminOptions, HotRestartOptions, ProcessOptions
 from agent.shutdown import LifecycleOptions
 from mesh import paths, ports
 from mesh.cgroup import concurrency, heap_limit
-from mesh.compliance import FIPS_CIPHERS
+from mesh.compliance import POLICIES
 from mesh.errors import BadSetting
 from mesh.proxyconfig import ProxyConfig
 from mesh.proxyfields import parse_text
@@ -27,8 +27,9 @@ PARENT_MARGIN = 15.0
 def process_branch(env: Environment, uid: int) -> ProcessOptions:
     """Envoy's environment, user and log."""
     environment = dict(env.variables)
-    if env.text("COMPLIANCE_POLICY") in ("fips-140-2", "fips-140-3"):
-        environment["GRPC_SSL_CIPHER_SUITES"] = FIPS_CIPHERS
+    policy = POLICIES.get(env.text("COMPLIANCE_POLICY"))
+    if policy is not None and policy.ciphers:
+        environment["GRPC_SSL_CIPHER_SUITES"] = policy.ciphers
     drops = uid == 0 and env.text("DNS_PROXY_ADDR", "localhost:15053").endswith(":53")
     return ProcessOptions(
         environment=environment,
@@ -133,7 +134,7 @@ def _concurrency(env: Environment, config: ProxyConfig, cpus: float | None, core
     """What was configured, else what the control group allows; the peer knows only the former."""
     if config.concurrency is not None:
         return config.concurrency
-    ours = env.text("PILOT_COMPAT") != "strict"
+    ours = not env.strict
     if not env.flag("PILOT_CGROUP_CONCURRENCY", default=ours):
         return 0
     return concurrency(cpus, cores)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from agent.envoy.options import HotRestartOptions
 
-LONGEST_SOCKET = 80
-"""Bytes of ``HotRestartOptions.socket``: the kernel takes 107, Envoy appends what the socket is for and numbers."""
 KNOWN_LAYOUT = "11.104"
 """``--hot-restart-version`` whose shared memory we know: protocol, then size in bytes."""
 FLAGS_AT = 96

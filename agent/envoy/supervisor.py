@@ -137,9 +137,7 @@ class Supervisor:
 
     async def _put_in_charge(self, process: EnvoyProcess) -> None:
         """A binary that cannot run is an end, too."""
-        self.envoy = process
-        self.starts += 1
-        self._on_change()
+        self.promote(process)
         try:
             await self.enlist(process)
         except EnvoyFailed as error:
@@ -160,7 +158,7 @@ class Supervisor:
         self._group.create_task(self._reap(process, kills), name=f"reaper of {process.pid}")
 
     def promote(self, process: EnvoyProcess) -> None:
-        """It has taken over: from now on its end is the machine's business, and the former one's is not."""
+        """From now on its end is the machine's business, and a former one's is not."""
         self.envoy = process
         self.starts += 1
         self._on_change()

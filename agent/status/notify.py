@@ -2,7 +2,7 @@
 """Tells systemd how we are: READY, STATUS, WATCHDOG, STOPPING over NOTIFY_SOCKET. Effects only.
 
 READY is said once, when traffic may come; STATUS follows every change of the reason why not; WATCHDOG says that the
-loop still turns. A manager that does not listen is lived without. Source: sd_notify(3); issue of the status server.
+loop still turns. A manager that does not listen is lived without. Source: sd_notify(3).
 """
 
 from __future__ import annotations

@@ -51,11 +51,6 @@ class Change:
         self.withheld = 0
         """Resources that carry key material and stay out."""
 
-    @property
-    def size(self) -> int:
-        """Names that are put or go, and the clearing."""
-        return len(self.put) + len(self.remove) + self.clear
-
     def add_older(self, accepted: Accepted) -> None:
         """Take in a response that Envoy acknowledged before those already here. Raises ``ValueError``."""
         if self.clear:
@@ -69,7 +64,7 @@ class Change:
         self.remove |= removed - self.put.keys() - fresh.keys()
         for entry in fresh.values():
             self._take(entry)
-        self.clear = accepted.variant is Variant.SOTW and accepted.type_url in FULL_STATE
+        self.clear = _is_whole(accepted)
 
     def _take(self, entry: Entry) -> None:
         body = bytes(entry.any)
@@ -90,15 +85,35 @@ def changes(waiting: Sequence[Accepted]) -> dict[TypeUrl, Change]:
 
 
 def needed(waiting: Sequence[Accepted]) -> list[Accepted]:
-    """Those of acknowledged responses, oldest first, of which something is left once all are merged. Pure."""
-    merged: dict[TypeUrl, Change] = {}
+    """Those of acknowledged responses, oldest first, of which something is left once all are merged. Pure.
+
+    Looks at names only: it runs while pushes come, and bodies may be large.
+    """
+    told: dict[TypeUrl, set[str]] = {}
+    whole: set[TypeUrl] = set()
     left: list[Accepted] = []
     for accepted in reversed(waiting):
-        change = merged.setdefault(accepted.type_url, Change())
-        before = change.size
-        with suppress(ValueError):
-            change.add_older(accepted)
-        if change.size != before:
+        kind = accepted.type_url
+        if kind in whole:
+            continue
+        with suppress(ValueError):  # as in changes: what is no response leaves nothing
+            names, known = _names(accepted), told.setdefault(kind, set())
+            if _is_whole(accepted):
+                whole.add(kind)
+            elif names <= known:
+                continue
             left.append(accepted)
+            known |= names
     left.reverse()
     return left
+
+
+def _names(accepted: Accepted) -> set[str]:
+    """What a response speaks of. Raises ``ValueError`` where it is none."""
+    put = {entry.name for entry in entries(accepted.message, accepted.variant)}
+    return put.union(envelope(accepted.message, accepted.variant).removed)
+
+
+def _is_whole(accepted: Accepted) -> bool:
+    """It lists all that there is of its type: nothing older counts."""
+    return accepted.variant is Variant.SOTW and accepted.type_url in FULL_STATE

@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from mesh.errors import BadSetting
-from mesh.nodemeta import KEYS, Kind, is_empty, normal, parse_list, parse_ports, typed
+from mesh.nodemeta import (
+    KEYS,
+    Kind,
+    interception_mode,
+    is_empty,
+    normal,
+    parse_list,
+    parse_ports,
+    typed,
+)
 
 
 def test_only_known_keys_and_no_empty_ones() -> None:
@@ -54,3 +63,15 @@ def test_every_kind_has_a_way_to_be_empty() -> None:
     for key, kind in KEYS.items():
         expected = kind not in {Kind.TRISTATE, Kind.MESSAGE}
         assert is_empty(key, samples.get(kind, "")) == expected
+
+
+@pytest.mark.parametrize(
+    ("metadata", "mode"),
+    [
+        ({}, "REDIRECT"),
+        ({"INTERCEPTION_MODE": "TPROXY"}, "TPROXY"),
+        ({"INTERCEPTION_MODE": "none"}, "NONE"),
+    ],
+)
+def test_mode(metadata: dict[str, Any], mode: str) -> None:
+    assert interception_mode(metadata) == mode

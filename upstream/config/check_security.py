@@ -156,8 +156,7 @@ def _source(path: str, source: Source) -> Iterator[Problem]:
         "serviceAccounts": (_accounts, source.service_accounts),
         "notServiceAccounts": (_accounts, source.not_service_accounts),
     }
-    for name, (check, values) in groups.items():
-        yield from check(f"{path}.{name}", values)
+    yield from _each(path, groups)
     if (source.service_accounts or source.not_service_accounts) and (
         source.principals or source.not_principals or source.namespaces or source.not_namespaces
     ):
@@ -176,6 +175,10 @@ def _operation(path: str, operation: Operation) -> Iterator[Problem]:
         "paths": (_paths, operation.paths),
         "notPaths": (_paths, operation.not_paths),
     }
+    yield from _each(path, groups)
+
+
+def _each(path: str, groups: Mapping[str, tuple[Values, Sequence[str]]]) -> Iterator[Problem]:
     for name, (check, values) in groups.items():
         yield from check(f"{path}.{name}", values)
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from agent.admin.capture import intended, mode_of, told
+from agent.admin.capture import intended, told
 from iptables.cli import read_settings
 from iptables.config import CaptureConfig
 from iptables.flags import read
+from mesh.nodemeta import interception_mode
 
 T = "traffic.sidecar.istio.io"
 
@@ -52,7 +53,7 @@ def test_annotations() -> None:
     ],
 )
 def test_mode(metadata: dict[str, Any], mode: str) -> None:
-    assert mode_of(metadata) == mode
+    assert interception_mode(metadata) == mode
     found = told(metadata, {}, status_port=15020, addresses=["10.0.0.1"])
     assert found["mode"] == mode
     assert bool(found["rules"]) is (mode != "NONE")
