@@ -9,16 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.netns import REPO, Netns, needs_netns
 from tests.support.nettools import (
-    BOTH,
     CAPTURE,
-    foreign_rules,
     kernel_state,
     killed_after,
     tools_with,
@@ -26,13 +23,6 @@ from tests.support.nettools import (
 )
 
 pytestmark = needs_netns
-
-
-@pytest.fixture
-def netns(tmp_path: Path) -> Iterator[Netns]:
-    with Netns(list(BOTH), [], tmp_path) as made:
-        foreign_rules(made)
-        yield made
 
 
 def test_twice_is_once_and_clean_is_as_before(netns: Netns) -> None:

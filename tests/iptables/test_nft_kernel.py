@@ -6,16 +6,13 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.netns import Netns, needs_netns
 from tests.support.nettools import (
-    BOTH,
     CAPTURE,
-    foreign_rules,
     inet_tables,
     kernel_state,
     killed_after,
@@ -27,13 +24,6 @@ pytestmark = needs_netns
 
 NATIVE = (*CAPTURE, "--native-nftables")
 PLAIN = ("--native-nftables", "--istio-inbound-ports=*", "--istio-service-cidr=*")
-
-
-@pytest.fixture
-def netns(tmp_path: Path) -> Iterator[Netns]:
-    with Netns(list(BOTH), [], tmp_path) as made:
-        foreign_rules(made)
-        yield made
 
 
 def test_twice_is_once_and_clean_is_as_before(netns: Netns) -> None:
