@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-HEALTH_TYPE = "type.googleapis.com/istio.v1.HealthInformation"
-"""Probes of this type may come before the node is known; they are skipped."""
+from wire.types import HEALTH
 
 
 class Request(NamedTuple):
@@ -52,7 +51,7 @@ class Watch:
     def on_request(self, request: Request) -> Sequence[str]:
         """The names to answer with now; empty for no answer. Raises MissingNode."""
         if not self._known:
-            if request.type_url == HEALTH_TYPE:
+            if request.type_url == HEALTH:  # health reports may come before the node is known
                 return ()
             if not request.node_id:
                 raise MissingNode

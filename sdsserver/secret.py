@@ -12,8 +12,6 @@ from sdsserver.names import ROOT
 from wire.proto.secret_pb2 import PrivateKeyProvider
 from wire.proto.secret_pb2 import Secret as SecretMessage
 
-TYPE_URL = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
-
 _PROVIDER_CONFIGS = {
     "cryptomb": "type.googleapis.com/envoy.extensions.private_key_providers.cryptomb.v3alpha."
     "CryptoMbPrivateKeyMethodConfig",

@@ -22,10 +22,11 @@ from mesh.tasks import first_error
 from sdsserver.metrics import Metrics
 from sdsserver.options import SecretOptions
 from sdsserver.protocol import MissingNode, Request, Watch
-from sdsserver.secret import TYPE_URL, KeyProvider, Secret, encode
+from sdsserver.secret import KeyProvider, Secret, encode
 from wire.h2.grpc import Code, RpcError, Status
 from wire.h2io import Handler, Limits, Peer, Server, ServerCall
 from wire.proto.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from wire.types import SECRET
 
 SERVICE = "/envoy.service.secret.v3.SecretDiscoveryService/"
 LIMITS = Limits(max_streams=100_000, max_message=4 * 1024 * 1024)
@@ -126,11 +127,9 @@ class SdsService:
 
     async def _respond(self, call: ServerCall, names: Sequence[str]) -> str:
         """Send one response with ``names``; its nonce. Raises RpcError, which ends the stream."""
-        response = DiscoveryResponse(
-            version_info=self._version(), type_url=TYPE_URL, nonce=_nonce()
-        )
+        response = DiscoveryResponse(version_info=self._version(), type_url=SECRET, nonce=_nonce())
         for name in names:
-            response.resources.add(type_url=TYPE_URL, value=await self._encoded(name))
+            response.resources.add(type_url=SECRET, value=await self._encoded(name))
         began = self._clock.monotonic()
         try:
             async with asyncio.timeout(SEND_DEADLINE):

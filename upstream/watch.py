@@ -16,21 +16,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-PREFIX = "type.googleapis.com/"
-CDS = PREFIX + "envoy.config.cluster.v3.Cluster"
-EDS = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
-LDS = PREFIX + "envoy.config.listener.v3.Listener"
-RDS = PREFIX + "envoy.config.route.v3.RouteConfiguration"
-SDS = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
-ECDS = PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
-NDS = PREFIX + "istio.networking.nds.v1.NameTable"
-PCDS = PREFIX + "istio.mesh.v1alpha1.ProxyConfig"
-HEALTH = PREFIX + "istio.v1.HealthInformation"
+from wire import types
 
-SHORT = {
-    CDS: "CDS", EDS: "EDS", LDS: "LDS", RDS: "RDS", SDS: "SDS",
-    ECDS: "ECDS", NDS: "NDS", PCDS: "PCDS", HEALTH: "HDS",
-}  # fmt: skip
+CDS: str = types.CLUSTER
+EDS: str = types.ENDPOINT
+LDS: str = types.LISTENER
+RDS: str = types.ROUTE
+SDS: str = types.SECRET
+ECDS: str = types.EXTENSION_CONFIG
+NDS: str = types.NAME_TABLE
+PCDS: str = types.PROXY_CONFIG
+HEALTH: str = types.HEALTH
+
 PUSH_ORDER = (CDS, EDS, LDS, RDS, SDS)
 """Sent in this order, others after: a route never names a cluster that was not delivered before."""
 BY_NAME = frozenset({EDS, RDS, SDS, ECDS})
@@ -80,7 +77,7 @@ class Reply(NamedTuple):
 
 def short(type_url: str) -> str:
     """The name in logs and metrics."""
-    return SHORT.get(type_url, type_url.removeprefix(PREFIX))
+    return types.SHORT.get(types.TypeUrl(type_url), type_url.removeprefix(types.PREFIX))
 
 
 def is_wildcard(type_url: str) -> bool:

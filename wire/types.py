@@ -44,7 +44,7 @@ SHORT: Final = {
     HEALTH: "HEALTH",
     BOOTSTRAP: "BDS",
     WORKLOAD: "WDS",
-    ADDRESS: "WADS",
+    ADDRESS: "WDS",
 }
 
 _ADS: Final = "/envoy.service.discovery.v3.AggregatedDiscoveryService"

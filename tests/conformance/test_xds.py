@@ -13,11 +13,12 @@ from google.protobuf import any_pb2, json_format
 
 from tests.conformance.runner import Case, cases
 from upstream.config import Kind, MeshConfig, parse_documents, parse_mesh
-from upstream.generate import CLUSTER, ENDPOINT, LISTENER, NAMES, ROUTE, generate
+from upstream.generate import generate
 from upstream.proxy import Proxy
 from upstream.world import World
 from wire.proto.discovery_pb2 import Node
 from wire.proto.istio_pb2 import NameTable
+from wire.types import CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE
 
 assert original_src_pb2  # the descriptor registers itself for json_format
 
@@ -121,7 +122,7 @@ def test_xds(case: Case) -> None:
 
 
 def names_of(world: World, proxy: Proxy) -> dict[str, Any]:
-    (made,) = generate(NAMES, proxy, world, None)
+    (made,) = generate(NAME_TABLE, proxy, world, None)
     table = NameTable.FromString(any_pb2.Any.FromString(made.any_bytes).value)
     found: dict[str, Any] = json_format.MessageToDict(table)
     return dict(found.get("table", {}))

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from sdsserver.protocol import HEALTH_TYPE, MissingNode, Request, Watch
+from sdsserver.protocol import MissingNode, Request, Watch
+from wire.types import HEALTH
 
 
 def ask(*names: str, nonce: str = "", refused: str = "", node: str = "node") -> Request:
@@ -77,5 +78,5 @@ def test_later_requests_need_not_repeat_the_node() -> None:
 
 def test_probes_before_the_first_request_are_skipped() -> None:
     watch = Watch()
-    assert watch.on_request(Request("", (), "", "", HEALTH_TYPE)) == ()
+    assert watch.on_request(Request("", (), "", "", HEALTH)) == ()
     assert watch.on_request(ask("a")) == ("a",)

@@ -5,8 +5,7 @@ One file a subject; each knows its Envoy messages and nothing of sockets. ``gene
 several proxies share is serialized once and kept with the world. Source: spec/upstream.md 5, 7, 21.
 """
 
-from upstream.generate.dispatch import CLUSTER, ENDPOINT, LISTENER, ROUTE, TYPES, generate
-from upstream.generate.name_table import NAMES
+from upstream.generate.dispatch import TYPES, generate
 from upstream.generate.resource import Generated
 
-__all__ = ["CLUSTER", "ENDPOINT", "LISTENER", "NAMES", "ROUTE", "TYPES", "Generated", "generate"]
+__all__ = ["TYPES", "Generated", "generate"]

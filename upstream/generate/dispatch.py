@@ -8,18 +8,13 @@ from collections.abc import Callable
 from upstream.generate.clusters import clusters
 from upstream.generate.endpoints import endpoints
 from upstream.generate.listeners import listeners
-from upstream.generate.name_table import NAMES, name_table
+from upstream.generate.name_table import name_table
 from upstream.generate.resource import Generated
 from upstream.generate.routes import routes
 from upstream.generate.view import View, view_of
 from upstream.proxy import Proxy
 from upstream.world import World
-
-PREFIX = "type.googleapis.com/"
-CLUSTER = PREFIX + "envoy.config.cluster.v3.Cluster"
-ENDPOINT = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
-LISTENER = PREFIX + "envoy.config.listener.v3.Listener"
-ROUTE = PREFIX + "envoy.config.route.v3.RouteConfiguration"
+from wire.types import CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE
 
 Names = frozenset[str] | None
 
@@ -28,7 +23,7 @@ _SUBJECTS: dict[str, Callable[[View, Names], list[Generated]]] = {
     ENDPOINT: endpoints,
     LISTENER: lambda view, _: listeners(view),
     ROUTE: routes,
-    NAMES: lambda view, _: name_table(view),
+    NAME_TABLE: lambda view, _: name_table(view),
 }
 
 TYPES = tuple(_SUBJECTS)

@@ -8,8 +8,8 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from upstream.generate.resource import Generated
 from upstream.generate.view import View
 from wire.proto.istio_pb2 import NameTable
+from wire.types import NAME_TABLE
 
-NAMES = "type.googleapis.com/istio.networking.nds.v1.NameTable"
 EXTERNAL = "External"
 """The registry of everything that a ServiceEntry describes."""
 
@@ -23,4 +23,4 @@ def name_table(view: View) -> list[Generated]:
             info.registry = EXTERNAL
             info.ips.append(service.virtual_ip)
     value = table.SerializeToString(deterministic=True)
-    return [Generated("", AnyMessage(type_url=NAMES, value=value).SerializeToString())]
+    return [Generated("", AnyMessage(type_url=NAME_TABLE, value=value).SerializeToString())]

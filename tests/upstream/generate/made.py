@@ -12,9 +12,10 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from google.protobuf import any_pb2, json_format
 from google.protobuf.message import Message
 
-from upstream.generate import CLUSTER, ENDPOINT, LISTENER, ROUTE, Generated, generate
+from upstream.generate import Generated, generate
 from upstream.proxy import Proxy
 from upstream.world import World
+from wire.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 M = TypeVar("M", bound=Message)
 

@@ -10,8 +10,9 @@ import pytest
 
 from tests.upstream.generate.made import clusters, plain
 from tests.upstream.support import sidecar, world
-from upstream.generate import CLUSTER, generate
+from upstream.generate import generate
 from upstream.proxy import ProxyType
+from wire.types import CLUSTER
 
 ENTRY = """
 apiVersion: networking.istio.io/v1

@@ -21,9 +21,10 @@ from ctl.demo.topology import (
 )
 from tests.support.envoy import find_envoy
 from upstream.config import parse_documents, parse_mesh
-from upstream.generate import CLUSTER, ENDPOINT, LISTENER, ROUTE, generate
+from upstream.generate import generate
 from upstream.proxy import Interception, Proxy, ProxyType
 from upstream.world import World
+from wire.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 HOST = "reviews.demo.svc.cluster.local"
 

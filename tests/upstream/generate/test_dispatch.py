@@ -10,8 +10,8 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from google.protobuf import any_pb2
 
 from tests.upstream.support import sidecar, world
-from upstream.generate.dispatch import CLUSTER, ENDPOINT, LISTENER, ROUTE, TYPES, generate
-from upstream.generate.name_table import NAMES
+from upstream.generate.dispatch import TYPES, generate
+from wire.types import CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE
 
 ENTRY = """
 apiVersion: networking.istio.io/v1
@@ -30,7 +30,7 @@ ASKED = {
 
 
 def test_clusters_go_before_what_refers_to_them() -> None:
-    assert TYPES == (CLUSTER, ENDPOINT, LISTENER, ROUTE, NAMES)
+    assert TYPES == (CLUSTER, ENDPOINT, LISTENER, ROUTE, NAME_TABLE)
 
 
 def test_every_type_url_is_the_messages_own() -> None:

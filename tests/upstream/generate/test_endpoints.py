@@ -10,8 +10,9 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 
 from tests.upstream.generate.made import plain, unpack
 from tests.upstream.support import sidecar, world
-from upstream.generate import ENDPOINT, generate
+from upstream.generate import generate
 from upstream.proxy import ProxyType
+from wire.types import ENDPOINT
 
 ENTRY = """
 apiVersion: networking.istio.io/v1

@@ -9,8 +9,9 @@ import pytest
 
 from tests.upstream.generate.made import hosts, plain, routes, unpack
 from tests.upstream.support import sidecar, world
-from upstream.generate import ROUTE, generate
+from upstream.generate import generate
 from upstream.proxy import Interception
+from wire.types import ROUTE
 
 SERVICE = """---
 apiVersion: networking.istio.io/v1
