@@ -122,6 +122,7 @@ def call_branch(env: Environment, instance_ips: Sequence[str]) -> CallOptions:
         host="localhost" if legacy else env.text("INSTANCE_IP") or "localhost",
         source="::6" if all(":" in each for each in instance_ips) else "127.0.0.6",
         http2=env.flag("ISTIO_ENABLE_HTTP2_PROBING", default=True),
+        keepalive=env.flag("ENABLE_PROBE_KEEPALIVE_CONNECTIONS", default=False),
     )
 
 

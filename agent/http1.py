@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small HTTP/1.1 client on h11: one request, one connection, the body in pieces. Effects only.
+"""A small HTTP/1.1 client on h11: one request, the body in pieces. Effects only.
 
-For Envoy's admin port, metric targets and the agent's own pages; gRPC is ``wire``'s.
+For Envoy's admin port, metric targets and the agent's own pages; gRPC is ``wire``'s. A connection ends with its
+request, unless the caller names somebody who keeps it for the next one.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import h11
 
@@ -19,7 +21,11 @@ from mesh.errors import MeshError
 if TYPE_CHECKING:
     import ssl
 
+    from agent.http2 import Session
+
 CHUNK = 64 * 1024
+DRAINED = 256 * 1024
+"""Bytes of a body that nobody read to its end, read so that its connection can be kept; more are not worth it."""
 
 Headers = Sequence[tuple[str, str]]
 
@@ -59,6 +65,30 @@ class Target(NamedTuple):
         return f"http://{_authority(self)}{self.path}"
 
 
+class Line:
+    """A connection, and what is spoken on it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=CHUNK)
+        self.http2: Session | None = None
+        """Speaks in the place of ``http`` where TLS agreed on it."""
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+class Keeper(Protocol):
+    """Keeps connections to one place from one request to the next, for requests that may be asked twice."""
+
+    async def take(self, target: Target) -> Line | None:
+        """A connection that is up and silent; None: there is none."""
+
+    def give(self, target: Target, line: Line) -> None:
+        """Take over a connection whose request is answered."""
+
+
 class Via(NamedTuple):
     """How the other side is reached, where that is not plain TCP."""
 
@@ -67,6 +97,10 @@ class Via(NamedTuple):
     """The address to call from; empty: the kernel's choice."""
     path: str = ""
     """A unix socket to call instead of host and port."""
+    linger: int = 0
+    """SO_LINGER in seconds; 0: not set. Closing waits so long for the other side: only for who is near."""
+    keeper: Keeper | None = None
+    """None: the connection is closed, and this is said beforehand."""
 
 
 PLAIN = Via()
@@ -102,9 +136,10 @@ async def asking(
     """
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
-    talk = _Exchange(str(target), timeout, deadline)
+    talk = _Exchange(target, via, timeout, deadline)
     try:
-        yield await talk.begin(target, headers, body, via)
+        yield await talk.begin(headers, body)
+        await talk.keep()
     finally:
         talk.close()
 
@@ -129,41 +164,47 @@ async def ask(
 
 
 class _Exchange:
-    """One connection, one request. Every failure leaves as RequestFailed."""
+    """One request and its answer. Every failure leaves as RequestFailed."""
 
-    def __init__(self, url: str, timeout: float | None, deadline: float | None) -> None:
-        self._url = url
+    def __init__(
+        self, target: Target, via: Via, timeout: float | None, deadline: float | None
+    ) -> None:
+        self._target = target
+        self._via = via
         self._timeout = timeout
         self._deadline = deadline
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=CHUNK)
-        self._writer: asyncio.StreamWriter | None = None
+        self._line: Line | None = None
+        self._body: AsyncIterator[bytes] | None = None
 
-    async def begin(self, target: Target, headers: Headers, body: bytes, via: Via) -> Answer:
+    async def begin(self, headers: Headers, body: bytes) -> Answer:
         with self._named():
             async with asyncio.timeout_at(self._deadline):
-                reader, writer = await _connect(target, via)
-                self._writer = writer
-                if _agreed(writer) == "h2":
-                    return await self._http2(reader, writer, target, headers)
-                writer.write(_request(self._http, target, headers, body))
-                await writer.drain()
-                head = await self._head(reader)
+                while self._via.keeper and (line := await self._via.keeper.take(self._target)):
+                    try:
+                        return await self._asked(line, headers, body)
+                    except (OSError, MeshError, h11.ProtocolError):
+                        line.close()  # it ended while it was kept: another one is asked
+                line = await _connect(self._target, self._via)
+                return await self._asked(line, headers, body)
+
+    async def _asked(self, line: Line, headers: Headers, body: bytes) -> Answer:
+        self._line = line
+        if line.http2 is not None:
+            return await self._http2(line.http2, headers)
+        kept = self._via.keeper is not None
+        line.writer.write(_request(line.http, self._target, headers, body, kept=kept))
+        await line.writer.drain()
+        head = await _head(line)
         found = tuple((k.decode("ascii"), v.decode("latin-1")) for k, v in head.headers)
-        return Answer(head.status_code, found, self._pieces(reader))
+        self._body = self._pieces(line)
+        return Answer(head.status_code, found, self._body)
 
-    async def _http2(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        target: Target,
-        headers: Headers,
-    ) -> Answer:
-        from agent import http2  # the rare case; imported for who needs it
-
-        given = next((v for k, v in headers if k.lower() == "host"), _authority(target))
-        exchange = http2.Exchange(reader, writer)
-        status, found = await exchange.begin(given, target.path, headers)
-        return Answer(status, found, self._http2_pieces(exchange.pieces()))
+    async def _http2(self, session: Session, headers: Headers) -> Answer:
+        authority = _authority(self._target)
+        given = next((v for k, v in headers if k.lower() == "host"), authority)
+        status, found = await session.begin(given, self._target.path, headers)
+        self._body = self._http2_pieces(session.pieces())
+        return Answer(status, found, self._body)
 
     async def _http2_pieces(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         while True:
@@ -174,31 +215,33 @@ class _Exchange:
                 return
             yield piece
 
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.transport.abort()
+    async def keep(self) -> None:
+        """Hand the connection to its keeper, once the answer is whole; it is not ours any more then."""
+        line, body = self._line, self._body
+        if self._via.keeper is None or line is None or body is None:
+            return
+        left = DRAINED
+        with contextlib.suppress(RequestFailed):  # then it is closed
+            async for piece in body:
+                left -= len(piece)
+                if left < 0:
+                    return
+            if _silent(line):
+                self._line = None
+                self._via.keeper.give(self._target, line)
 
-    async def _pieces(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    def close(self) -> None:
+        if self._line is not None:
+            self._line.close()
+
+    async def _pieces(self, line: Line) -> AsyncIterator[bytes]:
         while True:
             with self._named():
                 async with asyncio.timeout_at(self._deadline):
-                    event = await self._next(reader)
+                    event = await _next(line)
             if not isinstance(event, h11.Data):
                 return
             yield bytes(event.data)
-
-    async def _head(self, reader: asyncio.StreamReader) -> h11.Response:
-        while True:
-            event = await self._next(reader)
-            if isinstance(event, h11.Response):
-                return event
-            if not isinstance(event, h11.InformationalResponse):
-                raise h11.RemoteProtocolError("connection closed before an answer")
-
-    async def _next(self, reader: asyncio.StreamReader) -> h11.Event:
-        while not isinstance(event := self._http.next_event(), h11.Event):
-            self._http.receive_data(await reader.read(CHUNK))
-        return event
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -206,27 +249,65 @@ class _Exchange:
             yield
         except TimeoutError:
             why = "timed out" if self._timeout is None else f"no answer within {self._timeout:g} s"
-            raise RequestFailed(self._url, why) from None
+            raise RequestFailed(str(self._target), why) from None
         except OSError as error:
-            raise RequestFailed(self._url, error.strerror or str(error)) from None
+            raise RequestFailed(str(self._target), error.strerror or str(error)) from None
         except h11.ProtocolError as error:
-            raise RequestFailed(self._url, f"not HTTP: {error}") from None
+            raise RequestFailed(str(self._target), f"not HTTP: {error}") from None
         except RequestFailed:
             raise
         except MeshError as error:  # of the HTTP/2 exchange
-            raise RequestFailed(self._url, f"not HTTP: {error}") from None
+            raise RequestFailed(str(self._target), f"not HTTP: {error}") from None
 
 
-async def _connect(target: Target, via: Via) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _head(line: Line) -> h11.Response:
+    while True:
+        event = await _next(line)
+        if isinstance(event, h11.Response):
+            return event
+        if not isinstance(event, h11.InformationalResponse):
+            raise h11.RemoteProtocolError("connection closed before an answer")
+
+
+async def _next(line: Line) -> h11.Event:
+    while not isinstance(event := line.http.next_event(), h11.Event):
+        line.http.receive_data(await line.reader.read(CHUNK))
+    return event
+
+
+def _silent(line: Line) -> bool:
+    """Whether another request may follow; then the protocol is made ready for it."""
+    if line.http2 is not None:
+        return line.http2.may_follow
+    done = line.http.our_state is h11.DONE and line.http.their_state is h11.DONE
+    if not done or line.http.trailing_data[0]:  # the latter answers no question of ours
+        return False
+    line.http.start_next_cycle()
+    return True
+
+
+async def _connect(target: Target, via: Via) -> Line:
     # no deadline here: the caller's covers it
     if via.path:
-        return await asyncio.open_unix_connection(via.path)
+        return Line(*await asyncio.open_unix_connection(via.path))
     local = (via.source, 0) if via.source else None
-    reader, writer = await asyncio.open_connection(
-        target.host, target.port, ssl=via.tls, local_addr=local
+    line = Line(
+        *await asyncio.open_connection(target.host, target.port, ssl=via.tls, local_addr=local)
     )
-    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return reader, writer
+    sock = line.writer.get_extra_info("socket")
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if via.linger:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering(via.linger))
+    if _agreed(line.writer) == "h2":
+        from agent.http2 import Session  # the rare case; imported for who needs it
+
+        line.http2 = Session(line.reader, line.writer)
+    return line
+
+
+def lingering(seconds: int) -> bytes:
+    """The value of SO_LINGER: closing waits so long until the other side has heard of it."""
+    return struct.pack("ii", 1, seconds)
 
 
 def _agreed(writer: asyncio.StreamWriter) -> str:
@@ -240,13 +321,16 @@ def _authority(target: Target) -> str:
     return f"{host}:{target.port}"
 
 
-def _request(connection: h11.Connection, target: Target, headers: Headers, body: bytes) -> bytes:
+def _request(
+    connection: h11.Connection, target: Target, headers: Headers, body: bytes, *, kept: bool
+) -> bytes:
     lines = list(headers)
     if not any(name.lower() == "host" for name, _ in lines):
         lines.insert(0, ("Host", _authority(target)))
     if body or target.method not in ("GET", "HEAD"):
         lines.append(("Content-Length", str(len(body))))
-    lines.append(("Connection", "close"))
+    if not kept:
+        lines.append(("Connection", "close"))
     head = h11.Request(method=target.method, target=target.path, headers=lines)
     parts = [connection.send(head)]
     if body:

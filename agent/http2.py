@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One GET over HTTP/2 on a connection that is up: for applications that speak nothing else to probes. Effects only.
+"""GETs in turn over HTTP/2 on a connection that is up, for applications that speak nothing else. Effects only.
 
 The protocol is ``wire.h2``'s; ``http1`` comes here where TLS agreed on ``h2``.
 """
@@ -33,8 +33,8 @@ class NotHttp2(MeshError):
     """The other side broke the protocol, or closed before its answer was whole."""
 
 
-class Exchange:
-    """One request and its answer. ``begin``, then ``pieces``; the caller sets the deadline."""
+class Session:
+    """``begin``, then ``pieces``; again, while it ``may_follow``. The caller sets the deadline."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -42,14 +42,23 @@ class Exchange:
         self._http = H2Connection(Side.CLIENT, _LIMITS)
         self._body: list[bytes] = []
         self._head: HeadersReceived | None = None
-        self._ended = False
+        self._ended = True
+        self._going = False
+        """The other side takes no further request."""
         self._number = 0
+
+    @property
+    def may_follow(self) -> bool:
+        """Whether the answer is whole and another request may be made."""
+        return self._ended and not self._body and not self._going
 
     async def begin(
         self, authority: str, path: str, headers: Sequence[tuple[str, str]]
     ) -> tuple[int, tuple[tuple[str, str], ...]]:
         """Status and headers. Raises NotHttp2 or OSError."""
-        self._http.start()
+        if not self._number:
+            self._http.start()
+        self._forget()
         asked = [
             (":method", "GET"),
             (":scheme", "https"),
@@ -63,6 +72,10 @@ class Exchange:
             await self._turn()
         found = tuple((k, v) for k, v in self._head.headers if not k.startswith(":"))
         return int(dict(self._head.headers)[":status"]), found
+
+    def _forget(self) -> None:
+        """The former answer."""
+        self._head, self._ended = None, False
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body. Raises NotHttp2 or OSError."""
@@ -103,7 +116,9 @@ class Exchange:
                 self._ended = True
             case StreamReset() | ConnectionFailed():
                 raise NotHttp2(f"{event.code.name.lower()}: {event.why}")
-            case GoAwayReceived() if event.last_stream < self._number:
-                raise NotHttp2(f"refused: {event.code.name.lower()}")
+            case GoAwayReceived():
+                self._going = True
+                if event.last_stream < self._number:
+                    raise NotHttp2(f"refused: {event.code.name.lower()}")
             case _:
                 pass

@@ -14,6 +14,7 @@ import mesh.log
 from agent import http1
 from agent.http1 import RequestFailed
 from agent.httpd import Reply, Request
+from agent.status.kept import KeptLines
 from agent.status.options import CallOptions
 from agent.status.probers import (
     PREFIXES,
@@ -51,6 +52,8 @@ class AppProbes:
         self._probers = probers
         self._status_port = status_port
         self._probing = Probing(options)
+        self._kept = {path: KeptLines() for path in probers} if options.keepalive else {}
+        """By path, as two probes of one application share no connection at the peer's either."""
         self._clock = clock
         self._last: dict[str, tuple[int, float]] = {}
 
@@ -68,6 +71,11 @@ class AppProbes:
         reply = await self._ask(request, prober)
         self._last[request.path] = (reply.status, self._clock.now())
         return reply
+
+    def close(self) -> None:
+        """Let go of connections that were kept."""
+        for each in self._kept.values():
+            each.close()
 
     def status(self) -> dict[str, dict[str, object]]:
         """What each path asks, and the last answer: its status and when; for people."""
@@ -99,8 +107,12 @@ class AppProbes:
 
     async def _http(self, request: Request, action: HttpGet, timeout: float) -> Reply:
         headers = self._headers(request, action.port)
+        # who asks with Connection: close has it passed on, as by the peer
+        closes = "close" in request.header("connection").lower()
+        keeper = None if closes else self._kept.get(request.path)
+        probing = self._probing.http(action, headers, timeout=timeout, keeper=keeper)
         try:
-            async with self._probing.http(action, headers, timeout=timeout) as answer:
+            async with probing as answer:
                 if 300 <= answer.status < 400:
                     return _WELL  # peer: a redirect elsewhere is a success
                 kind = answer.header("content-type") or "text/plain; charset=utf-8"

@@ -21,6 +21,8 @@ class CallOptions:
     """``::6`` where the workload has only IPv6: capture lets this address pass to the application."""
     http2: bool = True
     """ISTIO_ENABLE_HTTP2_PROBING: offer HTTP/2 on TLS."""
+    keepalive: bool = False
+    """ENABLE_PROBE_KEEPALIVE_CONNECTIONS: HTTP probes of the kubelet share a connection from one to the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks the application whether it is well: HTTP, TCP, gRPC, a command. Effects only; what counts is ``probers``' and
-the callers'. Calls leave from an address of their own, so that capture lets them pass to the application.
+the callers'. Calls leave from an address of their own, so that capture lets them pass to the application. Sockets
+linger a second when they are closed, as the peer's: where the other side is this machine, whose kernel answers at once.
 
 Source: spec/agent.md 9.3, 4.8; peer: status/server.go handleAppProbe*, health/probers.go.
 """
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from urllib.parse import urljoin, urlsplit
 
 from agent import http1
-from agent.http1 import Headers, RequestFailed, Target, Via
+from agent.http1 import Headers, Keeper, RequestFailed, Target, Via, lingering
 from agent.status.options import CallOptions
 from agent.status.probers import Exec, GrpcCheck, HttpGet, TcpSocket
 from mesh.errors import MeshError
@@ -23,6 +25,8 @@ from wire.h2io import connect
 
 NO_TIMEOUT = 60.0
 """Seconds in place of a timeout of 0: whoever asked has long gone by then."""
+LINGER = 1
+"""Seconds. Not for a probe of another machine: there closing would hold up everything else by a round trip and more."""
 REDIRECTS = 10
 _FOLLOWED = (301, 302, 303, 307, 308)
 _CHECK = "/grpc.health.v1.Health/Check"
@@ -38,18 +42,26 @@ class Probing:
 
     @contextlib.asynccontextmanager
     async def http(
-        self, action: HttpGet, headers: Headers, *, timeout: float, verify: bool = False
+        self,
+        action: HttpGet,
+        headers: Headers,
+        *,
+        timeout: float,
+        verify: bool = False,
+        keeper: Keeper | None = None,
     ) -> AsyncIterator[http1.Answer]:
         """The answer after redirects on the same host. Raises RequestFailed.
 
-        A redirect to another host is an answer; more than ten are a failure.
+        A redirect to another host is an answer; more than ten are a failure. With a ``keeper`` connections are kept.
         """
         where = self._target(action)
         https = action.https
         deadline = asyncio.get_running_loop().time() + (timeout or NO_TIMEOUT)
         for _ in range(REDIRECTS):
             left = deadline - asyncio.get_running_loop().time()
-            via = Via(self._context(verify=verify) if https else None, self._options.source)
+            tls = self._context(verify=verify) if https else None
+            linger = 0 if action.host else LINGER
+            via = Via(tls, self._options.source, linger=linger, keeper=keeper)
             async with http1.asking(where, timeout=left, headers=headers, via=via) as answer:
                 following = _redirect(where, answer, https=https)
                 if following is None:
@@ -70,6 +82,9 @@ class Probing:
             return f"no connection within {timeout or NO_TIMEOUT:g} s"
         except OSError as error:
             return error.strerror or str(error)
+        if not action.host:
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering(LINGER))
         writer.close()
         return ""
 
@@ -82,7 +97,9 @@ class Probing:
         host = self._options.host
         address = f"[{host}]:{action.port}" if ":" in host else f"{host}:{action.port}"
         try:
-            connection = await connect(address, timeout=timeout, source=self._options.source)
+            connection = await connect(
+                address, timeout=timeout, source=self._options.source, linger=LINGER
+            )
             try:
                 left = deadline - asyncio.get_running_loop().time()
                 asked = _health_request(action.service)

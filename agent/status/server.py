@@ -88,7 +88,10 @@ class StatusServer:
         return port
 
     async def run(self) -> None:
-        await self._server.run()
+        try:
+            await self._server.run()
+        finally:
+            self._probes.close()
 
     def close(self) -> None:
         self._server.close()

@@ -136,6 +136,7 @@ ARRIVES = [
     ("ISTIO_KUBE_APP_PROBERS", PROBER, "status.probers./app-health/a/readyz.timeout", 0, None),
     ("ISTIO_PROMETHEUS_ANNOTATIONS", ANNOTATION, "status.scrape.targets.0.path", "/m", None),
     ("ISTIO_ENABLE_HTTP2_PROBING", "false", "status.app.http2", False, True),
+    ("ENABLE_PROBE_KEEPALIVE_CONNECTIONS", "true", "status.app.keepalive", True, False),
     (
         "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION",
         "true",
@@ -248,6 +249,7 @@ def test_an_unknown_proxy_type_is_fatal() -> None:
 TOLERATED = [
     ("MINIMUM_DRAIN_DURATION", "soon", "lifecycle.minimum_drain", 5.0),
     ("DISABLE_ENVOY", "maybe", "with_envoy", True),
+    ("ENABLE_PROBE_KEEPALIVE_CONNECTIONS", "often", "status.app.keepalive", False),
     ("WORKLOAD_RSA_KEY_SIZE", "big", "secrets.key.rsa_bits", 2048),
     ("SECRET_GRACE_PERIOD_RATIO", "half", "secrets.grace_ratio", 0.5),
     ("COMPLIANCE_POLICY", "fips", "xds.policy", None),

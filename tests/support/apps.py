@@ -57,12 +57,16 @@ def tls_of_app(alpn: list[str] | None) -> ssl.SSLContext:
 
 @contextlib.asynccontextmanager
 async def h2_app(
-    tls: ssl.SSLContext, *, status: str = "200", body: bytes = b"over h2"
+    tls: ssl.SSLContext,
+    *,
+    status: str = "200",
+    body: bytes = b"over h2",
+    accepted: list[object] | None = None,
 ) -> AsyncIterator[int]:
-    """An HTTP/2 application that closes connections which do not speak it; its port."""
+    """An HTTP/2 application that closes connections which do not speak it; its port. ``accepted`` remembers them."""
     sock = both()
     listener = await asyncio.get_running_loop().create_server(
-        lambda: _H2(status, body), sock=sock, ssl=tls
+        lambda: _H2(status, body, [] if accepted is None else accepted), sock=sock, ssl=tls
     )
     try:
         yield sock.getsockname()[1]
@@ -72,7 +76,8 @@ async def h2_app(
 
 
 class _H2(asyncio.Protocol):
-    def __init__(self, status: str, body: bytes) -> None:
+    def __init__(self, status: str, body: bytes, accepted: list[object]) -> None:
+        self._accepted = accepted
         self._http = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
         )
@@ -82,6 +87,7 @@ class _H2(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._accepted.append(transport)
         if transport.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
             transport.abort()
             return
@@ -101,10 +107,16 @@ class _H2(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def health_app(services: dict[str, int]) -> AsyncIterator[int]:
-    """grpc.health.v1 of grpcio with these statuses (1 is SERVING); its port. Others are NOT_FOUND."""
+async def health_app(
+    services: dict[str, int], *, on_check: Callable[[int], None] = lambda _: None
+) -> AsyncIterator[int]:
+    """grpc.health.v1 of grpcio with these statuses (1 is SERVING); its port. Others are NOT_FOUND.
+
+    ``on_check`` is told the port when somebody asks.
+    """
 
     async def check(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        on_check(port)
         name = request[2 if len(request) < 130 else 3 :].decode()  # tag, length, text
         if name not in services:
             await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")

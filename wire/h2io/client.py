@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 
 from mesh.errors import UpstreamUnavailable
 from wire.h2.connection import Side
@@ -27,16 +28,20 @@ async def connect(
     keepalive: Keepalive | None = None,
     limits: Limits = DEFAULT_LIMITS,
     source: str = "",
+    linger: int = 0,
 ) -> Connection:
     """Connect and wait for the server's settings, ``timeout`` seconds in all.
 
-    ``server_name`` is what TLS asks for and checks; by default the host. ``source`` is the address to call from. Raises
-    ``UpstreamUnavailable`` with the reason, and ``BadSetting`` for a malformed target.
+    ``server_name`` is what TLS asks for and checks; by default the host. ``source`` is the address to call from,
+    ``linger`` how many seconds closing waits for the other side (SO_LINGER). Raises ``UpstreamUnavailable`` with the
+    reason, and ``BadSetting`` for a malformed target.
     """
     where = parse_target(target)
     try:
         async with asyncio.timeout(timeout):
             sock = await _open_socket(where, source)
+            if linger:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, linger))
             name = server_name or where.host
             if tls is not None:
                 sock = await _secure(sock, tls, name)

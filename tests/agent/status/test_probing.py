@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 
@@ -13,6 +14,7 @@ from agent.status.probers import Exec, GrpcCheck, HttpGet, TcpSocket
 from agent.status.probing import Probing
 from tests.support.apps import health_app, http_app, tls_of_app
 from tests.support.http import Scripted, plain, talking
+from tests.support.sockets import lingering_to
 
 
 def closed_port() -> int:
@@ -105,3 +107,51 @@ async def test_commands(probing: Probing) -> None:
     assert slow == "command timed out after 0.1 s"
     assert "cannot run" in await probing.command(Exec(("/does/not/exist",)), timeout=5)
     assert "cannot run" in await probing.command(Exec(()), timeout=5)
+
+
+class Watch:
+    """Looks at the socket of ours that an application is asked on: the kernel's own word."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def look(self, port: int) -> None:
+        self.seen += lingering_to(port, source="127.0.0.6")
+
+
+async def test_http_sockets_linger_a_second_as_the_peers(probing: Probing) -> None:
+    watch = Watch()
+
+    async def app(request: web.BaseRequest) -> web.Response:
+        assert request.transport is not None
+        watch.look(request.transport.get_extra_info("sockname")[1])
+        return web.Response()
+
+    for tls in (None, tls_of_app(None)):
+        async with http_app(app, tls=tls) as port:
+            for host in ("", "127.0.0.1"):  # the second is a machine that the probe names
+                action = HttpGet(port, https=tls is not None, host=host)
+                async with probing.http(action, [], timeout=20):
+                    pass
+    assert watch.seen == [(1, 1), (0, 0)] * 2
+
+
+async def test_tcp_sockets_do(probing: Probing, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, close = Watch(), asyncio.StreamWriter.close
+
+    def looked(writer: asyncio.StreamWriter) -> None:
+        watch.look(port)
+        close(writer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(asyncio.StreamWriter, "close", looked)
+        assert await probing.tcp(TcpSocket(port), timeout=20) == ""
+    assert watch.seen == [(1, 1)]
+
+
+async def test_grpc_sockets_do(probing: Probing) -> None:
+    watch = Watch()
+    async with health_app({"": 1}, on_check=watch.look) as port:
+        assert await probing.grpc(GrpcCheck(port), timeout=20) == ""
+    assert watch.seen == [(1, 1)]
