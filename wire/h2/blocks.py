@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Field blocks: HEADERS and CONTINUATION put together and decoded, header lists encoded. Pure.
 
-RFC 9113 section 4.3: "A receiver that receives a field block ... MUST treat ... decoding errors in a
-field block as a connection error of type COMPRESSION_ERROR", since both tables are lost with it.
+RFC 9113 section 4.3: "A decoding error in a field block MUST be treated as a connection error ... of
+type COMPRESSION_ERROR", since both tables are lost with it.
 HPACK (RFC 7541) itself is the ``hpack`` library's work; what bounds it is here:
 
 * the encoded block by ``Limits.max_header_block``, judged from frame headers (``walk``);
@@ -61,7 +61,11 @@ class BlockReader:
         """A HEADERS frame (6.2). The list, if the frame holds all of it."""
         start, pad = 0, 0
         if flags & frames.PADDED:
-            pad, start = payload[0] if payload else 256, 1
+            if not payload:
+                raise ConnectionFault(
+                    ErrorCode.FRAME_SIZE_ERROR, "padded HEADERS without a pad length (6.2)"
+                )
+            pad, start = payload[0], 1
         self.self_dependent = False
         if flags & frames.PRIORITIZED:
             if len(payload) < start + 5:

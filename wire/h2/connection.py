@@ -116,6 +116,8 @@ class H2Connection(FrameWalk):
         """The last that the peer used: below it nothing is idle."""
         self._next_stream = 1 if side is Side.CLIENT else 2
         self._peer_streams = frames.MAX_WINDOW
+        self._peer_last_stream = frames.STREAM_MASK
+        """What the peer's last GOAWAY told."""
         self._leaving = Leaving.NO
         self._recv_window = limits.connection_window
         self._recv_uncredited = 0
@@ -172,7 +174,7 @@ class H2Connection(FrameWalk):
     def may_open(self) -> bool:
         """Client: the peer would take one more stream."""
         return (
-            not (self.failed or self.peer_going_away)
+            not (self.failed or self.peer_going_away or self.going_away)
             and len(self._streams) < self._peer_streams
             and self._next_stream <= frames.STREAM_MASK
         )
@@ -371,8 +373,8 @@ class H2Connection(FrameWalk):
             self._on_block(stream, headers)
 
     def _on_continuation(self, flags: int, payload: bytes) -> None:
-        if not payload and not flags & frames.END_HEADERS:
-            self._annoyed("empty CONTINUATION frames")
+        if not flags & frames.END_HEADERS:  # three are enough for the longest block that we take
+            self._annoyed("CONTINUATION frames")
         headers = self._blocks.go_on(flags, payload)
         if headers is not None:
             self._on_block(self._blocks.stream, headers)
@@ -543,6 +545,9 @@ class H2Connection(FrameWalk):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream (6.8)")
         self._annoyed("GOAWAY frames")
         last, code, debug = frames.unpack_goaway(payload)
+        if last > self._peer_last_stream:  # what it disowned was perhaps sent elsewhere by now
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a last stream that rises (6.8)")
+        self._peer_last_stream = last
         self.peer_going_away = True
         self._events.append(GoAwayReceived(last, code, debug))
         if self.side is Side.CLIENT:

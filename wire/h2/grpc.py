@@ -77,7 +77,8 @@ class MessageReader:
 
     ``feed`` gives ``(piece, offset, length)``: bytes ``[offset, offset + len(piece))`` of a message
     of ``length`` bytes. An empty message gives one empty piece. Raises ``RpcError``: compressed
-    messages are UNIMPLEMENTED (we announce identity only), oversized ones RESOURCE_EXHAUSTED.
+    messages are INTERNAL, since no call of ours has a ``grpc-encoding`` (a server refuses such a
+    request as a whole; the compression page of gRPC), oversized ones RESOURCE_EXHAUSTED.
     """
 
     __slots__ = ("_length", "_limit", "_offset", "_prefix")
@@ -126,7 +127,8 @@ class MessageReader:
             flag, length = _PREFIX.unpack(self._prefix)
             self._prefix = b""
         if flag:
-            raise RpcError(Status(Code.UNIMPLEMENTED, "compressed messages are not supported"))
+            why = "a compressed message, and only grpc-encoding identity is supported"
+            raise RpcError(Status(Code.INTERNAL, why))
         if length > self._limit:
             why = f"received message larger than max ({length} vs. {self._limit})"
             raise RpcError(Status(Code.RESOURCE_EXHAUSTED, why))
@@ -173,6 +175,12 @@ def _hex_pair(pair: bytes) -> int | None:
         return None
 
 
+def is_grpc(content_type: str) -> bool:
+    """``application/grpc``, alone or with a subtype or parameter; not ``application/grpc-web``."""
+    kind = content_type.lower()
+    return kind == "application/grpc" or kind.startswith(("application/grpc+", "application/grpc;"))
+
+
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
@@ -216,6 +224,7 @@ _HTTP: Final = {
     "403": Code.PERMISSION_DENIED,
     "404": Code.UNIMPLEMENTED,
     "429": Code.UNAVAILABLE,
+    "431": Code.INTERNAL,
     "502": Code.UNAVAILABLE,
     "503": Code.UNAVAILABLE,
     "504": Code.UNAVAILABLE,

@@ -7,7 +7,6 @@ an empty string.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 Headers = list[tuple[str, str]]
@@ -20,6 +19,7 @@ _RESPONSE_PSEUDO: Final = frozenset({":status"})
 _UPPER: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _FORBIDDEN_IN_VALUES: Final = frozenset("\r\n\0")
 _LENGTH_DIGITS: Final = 18
+_WITHOUT_CONTENT: Final = frozenset({(":status", "204"), (":status", "304")})
 _MAY_END_IN_SPACE: Final = "grpc-message"
 """gRPC's own escaping leaves spaces as they are; a status must not be lost for one."""
 
@@ -102,8 +102,13 @@ def _is_token(name: str) -> bool:
     return all(0x21 <= ord(char) < 0x7F and char != ":" for char in name)
 
 
-def content_length(headers: Iterable[tuple[str, str]]) -> int | None:
-    """The announced body length; -1 where it is not one number, None where there is none."""
+def content_length(headers: Headers) -> int | None:
+    """The announced body length; -1 where it is not one number, None where there is none.
+
+    Answers without content may announce what they would have had (8.1.1).
+    """
+    if not _WITHOUT_CONTENT.isdisjoint(headers):
+        return None
     told = {value for name, value in headers if name == "content-length"}
     if not told:
         return None

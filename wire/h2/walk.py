@@ -148,12 +148,12 @@ class FrameWalk:
 
     def _begins(self, length: int, kind: int, flags: int, stream: int) -> bool:
         """True where the frame's payload passes through and is not held."""
+        if not self._seen_settings and (kind != frames.SETTINGS or flags & frames.ACK):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS (3.4)")
         if length > self._limits.max_frame:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes (4.2)")
         if self._blocks.open and (kind, stream) != (frames.CONTINUATION, self._blocks.stream):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a header block was interrupted (4.3)")
-        if not self._seen_settings and (kind != frames.SETTINGS or flags & frames.ACK):
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS (3.4)")
         if kind == frames.DATA:
             self._data_begins(length, flags, stream)
             return True

@@ -50,7 +50,8 @@ async def connect(
             try:
                 await link.wait_ready()
             except BaseException:
-                link.abort("not connected")
+                if not link.closing:  # a server that broke the protocol may still read why
+                    link.abort("not connected")
                 raise
     except TimeoutError:
         raise UpstreamUnavailable(target, f"no connection within {timeout:g} s") from None
@@ -73,17 +74,17 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        return self._link.closed
+        return self._link.closed or self._link.closing
 
     @property
     def why_closed(self) -> str:
         """Why the connection ended; empty while it is up."""
-        return self._link.why_closed if self._link.closed else ""
+        return self._link.why_closed if self.closed else ""
 
     @property
     def usable(self) -> bool:
         """A new call may be opened now."""
-        return not self._link.closed and self._link.h2.may_open
+        return not self.closed and self._link.h2.may_open
 
     def open(
         self, path: str, *, metadata: Metadata = (), timeout: float | None = None
@@ -146,10 +147,13 @@ class ClientLink(Link):
     async def wait_ready(self) -> None:
         """Until the server's settings are in; raises ``OSError`` if they never come."""
         await self._greeted.wait()  # connect() sets the deadline
-        if self.closed:
+        if self.closed or self.closing:
             raise ConnectionError(self.why_closed)
 
     def on_ready(self) -> None:
+        self._greeted.set()
+
+    def on_closing(self) -> None:
         self._greeted.set()
 
     def on_closed(self) -> None:

@@ -7,7 +7,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from wire.h2.frames import ErrorCode
-from wire.h2.grpc import Code, Metadata, RpcError, Status, format_timeout, status_of_trailers
+from wire.h2.grpc import (
+    Code,
+    Metadata,
+    RpcError,
+    Status,
+    format_timeout,
+    is_grpc,
+    status_of_trailers,
+)
 from wire.h2.headers import Headers, field_fault
 from wire.h2io.call import TRUNCATED, Call
 
@@ -48,7 +56,7 @@ class ClientCall(Call):
         self.metadata = fields
         if ended:  # "trailers-only": a status and nothing else
             self.on_trailers(fields)
-        elif self._is_grpc(fields):
+        elif self._http_status == "200" and is_grpc(dict(fields).get("content-type", "")):
             self._mark_answered()
         else:
             self._refuse(status_of_trailers([], self._http_status))
@@ -57,10 +65,6 @@ class ClientCall(Call):
         self._mark_answered()
         self.trailing = headers
         self._on_status(status_of_trailers(headers, self._http_status))
-
-    def _is_grpc(self, fields: Headers) -> bool:
-        kind = dict(fields).get("content-type", "")
-        return self._http_status == "200" and kind.startswith("application/grpc")
 
     def _on_status(self, status: Status) -> None:
         if status.code is Code.OK and self._reader.mid_message:

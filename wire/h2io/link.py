@@ -12,7 +12,6 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, assert_never
 
 import mesh.log
@@ -35,6 +34,7 @@ from wire.h2.grpc import Code, Status, status_of_reset
 from wire.h2.limits import Limits
 from wire.h2.outbound import Buffer
 from wire.h2io.call import Call
+from wire.h2io.farewell import LINGER, Farewell, close_socket
 from wire.h2io.reactor import BUFFER_SIZE, reactor
 from wire.h2io.types import Keepalive, Peer
 
@@ -46,8 +46,6 @@ SEND_CHUNK: Final = 128 * 1024
 UNIX_SEND_BUFFER: Final = 2 * BUFFER_SIZE
 """Room for more than one read: what a socket does not take has to be copied. The kernel may grant less."""
 PING_PAYLOAD: Final = b"keepaliv"
-LINGER: Final = 1.0
-"""Seconds that a closing link has to send its last words."""
 
 log = mesh.log.get("wire")
 
@@ -78,7 +76,9 @@ class Link:
         self._backlog: deque[Buffer] = deque()
         self._backlog_size = 0
         self._held = 0
-        self._closing = False
+        self.closing = False
+        """No call can begin, and what runs was ended; last words are under way."""
+        self._farewell: Farewell | None = None
         self._waiting = False
         self._reading = True
         self._keepalive = keepalive
@@ -114,19 +114,33 @@ class Link:
             self.check_idle()
 
     def close(self, why: str = "closed") -> None:
-        """Say goodbye, send what is queued (within ``LINGER`` seconds), end all calls, close."""
-        if self.closed or self._closing:
+        """End all calls, say goodbye, and close when the peer has read it, within ``LINGER`` seconds."""
+        if self.closed or self.closing:
             return
         if not self.h2.gone:
             self.h2.go_away()
-        self._closing = True
+        self.closing = True
         self.why_closed = why
         self._end_calls(why)
+        self.on_closing()
         self.flush()
-        if self._backlog and not self.closed:
+        if not self.closed:
+            self._stop_timers()
             self._after("linger", LINGER, lambda: self.abort(why))
-        else:
-            self.abort(why)
+            if not self._backlog:
+                self._say_end()
+
+    def _say_end(self) -> None:
+        """The kernel has our last words."""
+        if self._farewell is None:
+            self._loop.remove_reader(self._sock)
+            self._farewell = Farewell(
+                self._sock,
+                self._reactor.buffer,
+                most=self.limits.connection_window,
+                done=lambda: self.abort(self.why_closed),
+            )
+            self._farewell.begin()
 
     def abort(self, why: str) -> None:
         """Close at once."""
@@ -134,9 +148,7 @@ class Link:
             return
         self.closed = True
         self.why_closed = why
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._stop_timers()
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         close_socket(self._sock)
@@ -145,6 +157,9 @@ class Link:
         self.h2.out.clear()
         self._end_calls(why)
         self.on_closed()
+
+    def on_closing(self) -> None:
+        """For the owner: ``closing`` has begun. Not called where the socket is gone at once."""
 
     def on_closed(self) -> None:
         """For the owner: the socket is gone."""
@@ -165,6 +180,11 @@ class Link:
         if timer := self._timers.pop(name, None):
             timer.cancel()
         self._timers[name] = self._loop.call_later(seconds, act)
+
+    def _stop_timers(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
 
     def _check_ready(self) -> None:
         if not self.h2.ready:
@@ -191,7 +211,7 @@ class Link:
 
     def check_reading(self) -> None:
         """Read, unless the only call here is paused: then its bytes wait in the kernel, not in our memory."""
-        if self.closed:
+        if self.closed or self.closing:
             return
         wanted = len(self.calls) != 1 or not next(iter(self.calls.values())).paused
         if wanted is self._reading:
@@ -321,7 +341,7 @@ class Link:
     def check_idle(self) -> None:
         """A connection that takes no new streams is closed when its last one is over."""
         leaving = self.h2.peer_going_away or self.h2.gone
-        if leaving and not self.calls and not self.h2.open_streams and not self._closing:
+        if leaving and not self.calls and not self.h2.open_streams and not self.closing:
             self._loop.call_soon(self.close, "drained")
 
     def forget(self, call: Call) -> None:
@@ -353,6 +373,9 @@ class Link:
         """Send what is queued; copy what the socket does not take."""
         out = self.h2.out
         if not out or self.closed:
+            return
+        if self._farewell is not None:  # nothing can follow the last words
+            out.clear()
             return
         if self._tls or self._backlog:
             self._keep(b"".join(out))
@@ -425,19 +448,11 @@ class Link:
     def _on_backlog_sent(self) -> None:
         self._stop_waiting()
         self.h2.flushed(0)
-        if self._closing:
-            self.abort(self.why_closed)
+        if self.closing:
+            self._say_end()
             return
         for call in list(self.calls.values()):
             call.check_writable()
-
-
-def close_socket(sock: socket.socket) -> None:
-    """Close, and over TLS say so first: without an alert the peer must take it for a cut (RFC 8446 6.1)."""
-    if isinstance(sock, ssl.SSLSocket):
-        with suppress(OSError, ValueError):  # the peer's own alert is not waited for
-            sock.unwrap()
-    sock.close()
 
 
 def _reason(exc: OSError) -> str:

@@ -15,9 +15,10 @@ import mesh.log
 from mesh.errors import BadSetting
 from wire.h2.connection import Side
 from wire.h2.events import HeadersReceived
-from wire.h2.grpc import OK, Code, RpcError, Status, parse_timeout
+from wire.h2.grpc import OK, Code, RpcError, Status, is_grpc, parse_timeout
 from wire.h2.headers import Headers
 from wire.h2.limits import DEFAULT_LIMITS, Limits
+from wire.h2io.farewell import LINGER
 from wire.h2io.handshake import tls_handshake
 from wire.h2io.link import Link
 from wire.h2io.server_call import ServerCall
@@ -112,8 +113,27 @@ class Server:
         finally:
             self._group = None
             self.stop_listening()
+            await self._part()
+
+    async def _part(self) -> None:
+        """Say goodbye to everybody; who does not answer in ``LINGER`` seconds is cut."""
+        for link in list(self.links):
+            link.close("server shut down")
+        try:
+            await self._all_gone(LINGER)
+        finally:
             for link in list(self.links):
-                link.close("server shut down")
+                link.abort("server shut down")
+
+    async def _all_gone(self, grace: float) -> None:
+        """Until there is no connection any more, or so many seconds have passed."""
+        self._empty.clear()
+        try:
+            async with asyncio.timeout(grace):
+                while self.links:
+                    await self._empty.wait()
+        except TimeoutError:
+            pass
 
     def stop_listening(self) -> None:
         """Take no new connections; unix paths are removed."""
@@ -134,13 +154,7 @@ class Server:
         self.stop_listening()
         for link in list(self.links):
             link.leave()
-        self._empty.clear()
-        try:
-            async with asyncio.timeout(grace):
-                while self.links:
-                    await self._empty.wait()
-        except TimeoutError:
-            pass
+        await self._all_gone(grace)
         for link in list(self.links):
             link.close("drained")
 
@@ -222,7 +236,7 @@ class Server:
     def dispatch(self, link: ServerLink, event: HeadersReceived) -> None:
         """A new stream: run its handler, or say why there is none."""
         fields = dict(event.headers)
-        if fields[":method"] != "POST" or not _is_grpc(fields.get("content-type", "")):
+        if fields[":method"] != "POST" or not is_grpc(fields.get("content-type", "")):
             _answer_not_grpc(link, event.stream, fields[":method"])
             return
         path = fields[":path"]
@@ -291,11 +305,6 @@ class ServerLink(Link):
 
     def on_closed(self) -> None:
         self._server.forget(self)
-
-
-def _is_grpc(content_type: str) -> bool:
-    kind = content_type.lower()
-    return kind == "application/grpc" or kind.startswith(("application/grpc+", "application/grpc;"))
 
 
 def _answer_not_grpc(link: ServerLink, stream: int, method: str) -> None:

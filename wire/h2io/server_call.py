@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from wire.h2.frames import ErrorCode
 from wire.h2.grpc import OK, Metadata, Status, status_trailers
 from wire.h2.headers import Headers
 from wire.h2io.call import Call
@@ -64,6 +65,12 @@ class ServerCall(Call):
         self.lost(status)
         if self.task is not None:
             self.task.cancel()
+
+    def _expire(self) -> None:
+        if self._link.h2.backlog(self.number):
+            # a status would wait behind what the client does not take ("Client Cancellation")
+            self._link.h2.reset(self.number, ErrorCode.CANCEL)
+        super()._expire()
 
     def lost(self, status: Status) -> None:
         first = self.failure is None

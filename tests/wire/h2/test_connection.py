@@ -10,6 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.h2frames import (
+    EMPTY_SETTINGS,
+    REQUEST,
+    RESPONSE,
+    TRAILERS,
+    encode,
+    frame,
+    headers_frame,
+)
 from wire.h2 import frames
 from wire.h2.connection import H2Connection, Side
 from wire.h2.events import (
@@ -26,18 +35,7 @@ from wire.h2.events import (
     Writable,
 )
 from wire.h2.frames import ErrorCode, Setting
-from wire.h2.headers import Headers
 from wire.h2.limits import DEFAULT_LIMITS, Limits
-
-REQUEST: Headers = [
-    (":method", "POST"),
-    (":scheme", "http"),
-    (":path", "/s/M"),
-    (":authority", "x"),
-]
-RESPONSE: Headers = [(":status", "200"), ("content-type", "application/grpc")]
-TRAILERS: Headers = [("grpc-status", "0")]
-EMPTY_SETTINGS = frames.settings_frame({})
 
 
 def take(connection: H2Connection) -> bytes:
@@ -72,19 +70,6 @@ def exchange(client: H2Connection, server: H2Connection) -> tuple[list[Event], l
         to_server += feed(server, take(client))
         to_client += feed(client, take(server))
     return to_client, to_server
-
-
-def encode(headers: Headers) -> bytes:
-    return bytes(hpack.Encoder().encode(headers))
-
-
-def headers_frame(stream: int, headers: Headers, flags: int = frames.END_HEADERS) -> bytes:
-    block = encode(headers)
-    return frames.pack_header(len(block), frames.HEADERS, flags, stream) + block
-
-
-def frame(kind: int, stream: int, payload: bytes = b"", flags: int = 0) -> bytes:
-    return frames.pack_header(len(payload), kind, flags, stream) + payload
 
 
 def ready_server(limits: Limits = DEFAULT_LIMITS) -> H2Connection:
