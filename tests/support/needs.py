@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.envoy import find_envoy
+from tests.support.golang import go_version
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -40,7 +41,7 @@ NEEDS = (
         lambda: bool(find_envoy()),
     ),
     Need("root", "root, and the Debian packages iptables nftables iproute2", _root),
-    Need("go", "a Go toolchain (Debian package golang)", lambda: shutil.which("go") is not None),
+    Need("go", "Go 1.25 or later", lambda: go_version() >= (1, 25)),
     Need(
         "conformance",
         "the conformance cases (set CONFORMANCE_DIR)",

@@ -10,14 +10,13 @@ and then. So a case has to pass in one of a few runs, and no run may have fewer 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.support.golang import build
 from tests.support.grpc_running import serving
-from tests.support.needs import REPO
 from wire.h2io import ServerCall
 
 TOTALS = {"generic": 44, "hpack": 7, "http2": 94}
@@ -28,23 +27,9 @@ async def one(call: ServerCall) -> None:
     await call.send(await call.receive() or b"")
 
 
-def build() -> Path:
-    """The pinned program, kept beside the virtual environment."""
-    program = REPO / ".venv" / "cache" / "h2spec"
-    if not program.exists():
-        program.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["go", "build", "-o", str(program), "github.com/summerwind/h2spec/cmd/h2spec"],
-            cwd=REPO / "tools" / "h2spec",
-            check=True,
-            timeout=300,
-        )
-    return program
-
-
 @pytest.mark.go
 async def test_h2spec(tmp_path: Path) -> None:
-    program = await asyncio.to_thread(build)
+    program = await asyncio.to_thread(build, "h2spec", "github.com/summerwind/h2spec/cmd/h2spec")
     never_passed: set[tuple[str, str]] | None = None
     async with serving({"/s/One": one}) as running:
         for turn in range(RUNS):
