@@ -482,6 +482,7 @@ class H2Connection(FrameWalk):
         if stream is None:
             self._check_known(number, "RST_STREAM")
             self._annoyed("RST_STREAM frames on closed streams")
+            self._remember(number, Closing.ENDED)  # where we reset it too, nothing is under way now
             return
         code = ErrorCode.of(frames.unpack_u32(payload))
         self._forget(stream)

@@ -136,6 +136,18 @@ def test_reset_is_told_once_and_late_frames_are_ignored() -> None:
     assert at_client == []
 
 
+def test_after_both_resets_nothing_can_be_under_way() -> None:
+    server = ready_server()
+    feed(server, headers_frame(1, REQUEST))
+    server.reset(1)
+    assert feed(server, headers_frame(1, TRAILERS)) == []  # it may have crossed our reset
+    feed(server, frames.reset_frame(1, ErrorCode.CANCEL))
+    why = "HEADERS on a closed stream (5.1)"
+    assert feed(server, headers_frame(1, TRAILERS)) == [
+        ConnectionFailed(ErrorCode.STREAM_CLOSED, why)
+    ]
+
+
 def test_ping_is_answered() -> None:
     client, server = pair()
     client.ping(b"12345678")
