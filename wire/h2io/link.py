@@ -328,7 +328,8 @@ class Link:
 
     def _reset_call(self, call: Call, event: StreamReset) -> None:
         if event.by_peer:
-            call.lost(status_of_reset(event.code))
+            status = status_of_reset(event.code)
+            call.lost(status._replace(message=event.why) if event.why else status)
         else:
             call.lost(Status(Code.INTERNAL, f"protocol fault: {event.why}"))
 
@@ -457,6 +458,8 @@ class Link:
 
 def _reason(exc: OSError) -> str:
     """The kernel's or OpenSSL's reason, short and without addresses or bytes of the peer."""
+    if isinstance(exc, ssl.SSLEOFError):
+        return "TLS: cut by the peer"
     if isinstance(exc, ssl.SSLError):
         return f"TLS: {exc.reason or type(exc).__name__}"
     return exc.strerror or type(exc).__name__
