@@ -62,7 +62,8 @@ class Target(NamedTuple):
     method: str = "GET"
 
     def __str__(self) -> str:
-        return f"http://{_authority(self)}{self.path}"
+        """For people: without the query, which may hold credentials."""
+        return f"http://{_authority(self)}{self.path.partition('?')[0]}"
 
 
 class Line:

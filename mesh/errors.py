@@ -47,12 +47,19 @@ class BadSetting(MeshError):
     hint = "correct the setting and start again"
 
     def __init__(self, name: str, value: str, why: str, *, hint: str = "") -> None:
-        super().__init__(f"{name}={value!r}: {why}")
+        super().__init__(f"{name}={_shown(name, value)!r}: {why}")
         self.name = name
         self.value = value
         self.why = why
         if hint:
             self.hint = hint
+
+
+def _shown(name: str, value: str) -> str:
+    """The value as it may stand in a log."""
+    from mesh import redact  # with the first fault: short commands do not pay for its patterns
+
+    return redact.value(name, value)
 
 
 class BadSettings(BadSetting):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes secrets out of what people are shown or send on: by the name of a value, and by the look of it. Pure.
 
-Looks: PEM blocks, JSON web tokens, what follows ``Bearer`` or ``Basic``, passwords in URLs. Names: words for secrets.
-A name that says where a secret is (``..._FILE``, ``..._PATH``) shows its value: that is a place.
+Looks: PEM blocks, JSON web tokens, what follows ``Bearer`` or ``Basic``, passwords and tokens in URLs. Names: words for
+secrets. A name that says where a secret is (``..._FILE``, ``..._PATH``) shows its value: that is a place. Headers that
+a probe sends (Kubernetes' ``httpHeaders``) are credentials whatever they are called; in text, be it JSON, YAML or
+broken, all that looks like one of their values goes.
 """
 
 from __future__ import annotations
@@ -28,8 +30,17 @@ _LOOKS = (
     re.compile(r"(?i)(?<=\bbasic )[A-Za-z0-9+/=_-]{6,}"),
     re.compile(r"(?<=://)[^/\s:@\"]*:[^/\s@\"]+(?=@)"),
 )
+_QUERY = re.compile(
+    r"([?&][\w.-]*(?:passw|secret|token|credential|key|auth|sig)[\w.-]*=)[^&\s\"'#]+", re.IGNORECASE
+)
 _INLINE = ("inline_string", "inline_bytes")
 """Envoy's DataSource: keys and tokens stand there, and certificates, which nobody needs to see either."""
+_HEADERS = "httpheaders"
+_PROBE_HEADERS = re.compile(_HEADERS, re.IGNORECASE)
+_HEADER_VALUE = re.compile(
+    r"""(?i)(\\?["']?\bvalue\\?["']?\s*:\s*)"""
+    r"""(\\"(?:[^"\\]|\\[^"])*\\?"?|"(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|[|>][\s\S]*|[^\s"'|>][^\n]*)"""
+)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -43,6 +54,10 @@ def text(given: str) -> str:
     """The text without what looks like a secret."""
     for look in _LOOKS:
         given = look.sub(MASK, given)
+    given = _QUERY.sub(rf"\1{MASK}", given)
+    if headers := _PROBE_HEADERS.search(given):
+        at = headers.end()
+        given = given[:at] + _HEADER_VALUE.sub(rf'\1"{MASK}"', given[at:])
     return given
 
 
@@ -63,4 +78,13 @@ def document(given: Any) -> Any:
 def _member(name: str, given: Any) -> Any:
     if name in _INLINE and given:
         return MASK
+    if name.lower() == _HEADERS and isinstance(given, (list, tuple)):
+        return [_header(each) for each in given]
     return value(name, given) if isinstance(given, str) else document(given)
+
+
+def _header(given: Any) -> Any:
+    """A probe's header: its name is no secret."""
+    if not isinstance(given, Mapping):
+        return MASK
+    return {key: each if str(key).lower() == "name" else MASK for key, each in given.items()}

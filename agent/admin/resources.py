@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a process uses of this machine, from /proc: nothing is imported for it. Effects only."""
+"""What a process uses of this machine, from /proc: nothing is imported for it (ADR 0014). Effects only."""
 
 from __future__ import annotations
 

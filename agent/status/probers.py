@@ -55,11 +55,12 @@ Action = HttpGet | TcpSocket | GrpcCheck | Exec
 
 
 def described(action: Action) -> str:
-    """In words; without headers, which may hold credentials."""
+    """In words; without headers, queries and arguments, which may hold credentials."""
     match action:
         case HttpGet():
             scheme = "https" if action.https else "http"
-            return f"GET {scheme}://{action.host}:{action.port}/{action.path.removeprefix('/')}"
+            path, asks, _ = action.path.removeprefix("/").partition("?")
+            return f"GET {scheme}://{action.host}:{action.port}/{path}{asks and '?...'}"
         case TcpSocket():
             return f"TCP {action.host}:{action.port}"
         case GrpcCheck():

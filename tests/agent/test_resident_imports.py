@@ -11,11 +11,11 @@ import subprocess
 import sys
 
 ALLOWED = {"hpack", "h11", "google"}
-LAZY = {"yaml", "zstandard", "isal", "sqlite3", "psutil"}
+LAZY = {"yaml", "zstandard", "isal", "sqlite3"}
 """Where they are needed, never at start."""
 FORBIDDEN = {
     "grpc", "envoy_data_plane", "pydantic", "betterproto2", "cryptography", "aiohttp", "upstream",
-    "ctl", "structlog", "envoy", "h2",
+    "ctl", "structlog", "envoy", "h2", "psutil",
 }  # fmt: skip
 OURS = {"agent", "bootstrap", "iptables", "mesh", "sdsserver", "wire"}
 ROOMS = (

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ctl.demo import topology
 from ctl.demo.cluster import DRAIN, Cluster
@@ -65,14 +67,26 @@ class Sidecar:
 
 
 @contextlib.contextmanager
-def sidecar(directory: Path, env: Mapping[str, str] | None = None) -> Iterator[Sidecar]:
-    """Ready for traffic; ``env`` is added to the agent's own environment."""
+def sidecar(
+    directory: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    flags: Sequence[str] = (),
+) -> Iterator[Sidecar]:
+    """Ready for traffic; ``env`` is added to the agent's own environment, ``config`` to its ProxyConfig."""
     (directory / "logs").mkdir()
     with Programs(directory / "logs") as programs:
-        yield asyncio.run(_started(directory, programs, dict(env or {})))
+        yield asyncio.run(_started(directory, programs, dict(env or {}), config or {}, flags))
 
 
-async def _started(directory: Path, programs: Programs, env: dict[str, str]) -> Sidecar:
+async def _started(
+    directory: Path,
+    programs: Programs,
+    env: dict[str, str],
+    config: Mapping[str, Any],
+    flags: Sequence[str],
+) -> Sidecar:
     async with _cluster(directory, programs) as cluster:
         cluster.write_config()
         await cluster.start_upstream()
@@ -88,7 +102,8 @@ async def _started(directory: Path, programs: Programs, env: dict[str, str]) -> 
             state=str(home / "state"),
             identity="",
         )
-        argv = [script("pilot-agent"), "proxy", "sidecar"]
+        given["PROXY_CONFIG"] = json.dumps({**json.loads(given["PROXY_CONFIG"]), **config})
+        argv = [script("pilot-agent"), "proxy", "sidecar", *flags]
         agent = programs.start(workload.name, argv, cwd=home, env=given | env)
 
         async def ready() -> bool:
