@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from math import ceil
 from typing import Final, NamedTuple
 
 from mesh.errors import MeshError
@@ -197,12 +198,15 @@ def parse_timeout(text: str) -> float | None:
 
 
 def format_timeout(seconds: float) -> str:
-    """A ``grpc-timeout`` value: the finest unit whose number has at most eight digits."""
-    for unit in "num":
-        count = int(max(0.0, seconds) / _UNITS[unit])
+    """A ``grpc-timeout`` value: the finest unit whose number has at most eight digits.
+
+    Rounded up, so that a server's time is not over before our own.
+    """
+    for unit, per_second in (("n", 1e9), ("u", 1e6), ("m", 1e3)):
+        count = ceil(max(0.0, seconds) * per_second)
         if count < 10**8:
             return f"{count}{unit}"
-    return f"{min(int(seconds), 10**8 - 1)}S"
+    return f"{min(ceil(seconds), 10**8 - 1)}S"
 
 
 _RESETS: Final = {

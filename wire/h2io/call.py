@@ -20,7 +20,15 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from wire.h2.frames import ErrorCode
-from wire.h2.grpc import PREFIX_SIZE, Code, MessageReader, RpcError, Status, message_prefix
+from wire.h2.grpc import (
+    PREFIX_SIZE,
+    Code,
+    MessageReader,
+    RpcError,
+    Status,
+    message_prefix,
+    status_of_reset,
+)
 from wire.h2.headers import Headers
 from wire.h2.outbound import Buffer
 from wire.h2io.inbox import Inbox
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
     from wire.h2io.link import Link
 
 TRUNCATED = Status(Code.INTERNAL, "the stream ended inside a message")
+LATE = Status(Code.DEADLINE_EXCEEDED, "deadline exceeded")
 _TOO_MUCH = Status(Code.RESOURCE_EXHAUSTED, "too many messages wait to be read")
 
 
@@ -286,6 +295,11 @@ class Call:
         self._link.touch()
         self.lost(status)
 
+    def on_reset(self, code: ErrorCode, why: str = "") -> None:
+        """The peer ended both halves; ``why`` where it was not by RST_STREAM."""
+        status = status_of_reset(code)
+        self.lost(status._replace(message=why) if why else status)
+
     def lost(self, status: Status) -> None:
         """The stream is gone, with this status."""
         if self._failure is not None:
@@ -337,4 +351,4 @@ class Call:
             self._timer = None
 
     def _expire(self) -> None:
-        self._refuse(Status(Code.DEADLINE_EXCEEDED, "deadline exceeded"))
+        self._refuse(LATE)

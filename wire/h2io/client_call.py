@@ -17,7 +17,7 @@ from wire.h2.grpc import (
     status_of_trailers,
 )
 from wire.h2.headers import Headers, field_fault
-from wire.h2io.call import TRUNCATED, Call
+from wire.h2io.call import LATE, TRUNCATED, Call
 
 if TYPE_CHECKING:
     from wire.h2io.link import Link
@@ -53,10 +53,11 @@ class ClientCall(Call):
     def on_headers(self, headers: Headers, ended: bool) -> None:
         fields = [(name, value) for name, value in headers if name[:1] != ":"]
         self._http_status = dict(headers)[":status"]
-        self.metadata = fields
-        if ended:  # "trailers-only": a status and nothing else
+        if ended:  # "Trailers-Only": a status and nothing else, no first headers
             self.on_trailers(fields)
-        elif self._http_status == "200" and is_grpc(dict(fields).get("content-type", "")):
+            return
+        self.metadata = fields
+        if self._http_status == "200" and is_grpc(dict(fields).get("content-type", "")):
             self._mark_answered()
         else:
             self._refuse(status_of_trailers([], self._http_status))
@@ -89,6 +90,15 @@ class ClientCall(Call):
 
     def _is_answered(self) -> bool:
         return self.status is not None
+
+    def on_reset(self, code: ErrorCode, why: str = "") -> None:
+        if code is ErrorCode.CANCEL and self._is_late():
+            self.lost(LATE)  # the server's timer was faster than ours
+        else:
+            super().on_reset(code, why)
+
+    def _is_late(self) -> bool:
+        return self.deadline is not None and asyncio.get_running_loop().time() >= self.deadline
 
     def lost(self, status: Status) -> None:
         if self.status is None:

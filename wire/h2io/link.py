@@ -30,7 +30,7 @@ from wire.h2.events import (
     Writable,
 )
 from wire.h2.frames import ErrorCode
-from wire.h2.grpc import Code, Status, status_of_reset
+from wire.h2.grpc import Code, Status
 from wire.h2.limits import Limits
 from wire.h2.outbound import Buffer
 from wire.h2io.call import Call
@@ -328,8 +328,7 @@ class Link:
 
     def _reset_call(self, call: Call, event: StreamReset) -> None:
         if event.by_peer:
-            status = status_of_reset(event.code)
-            call.lost(status._replace(message=event.why) if event.why else status)
+            call.on_reset(event.code, event.why)
         else:
             call.lost(Status(Code.INTERNAL, f"protocol fault: {event.why}"))
 
