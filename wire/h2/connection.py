@@ -228,6 +228,11 @@ class H2Connection(FrameWalk):
         stream = self._streams.get(number)
         return stream.pending_size if stream else 0
 
+    @property
+    def queued(self) -> int:
+        """Bytes of DATA in ``out``, of all streams."""
+        return self._outbound.queued
+
     def is_open(self, number: int) -> bool:
         return number in self._streams
 
@@ -251,6 +256,7 @@ class H2Connection(FrameWalk):
 
     def flushed(self, left: int) -> None:
         """The owner took ``out``, and ``left`` bytes of it were not sent yet."""
+        self._outbound.queued = 0
         self._outbound.unread = min(self._outbound.unread, left)
 
     # ---- bytes in ----

@@ -37,6 +37,7 @@ class Outbound:
         "max_frame",
         "out",
         "paid",
+        "queued",
         "unread",
     )
 
@@ -44,6 +45,8 @@ class Outbound:
         self.out: list[Buffer] = []
         self.unread = 0
         """Bytes of everything but DATA that were queued and, as far as we know, not sent."""
+        self.queued = 0
+        """Bytes of DATA in ``out`` that its owner did not take yet."""
         self.paid = 0
         """WINDOW_UPDATE frames that our DATA entitles the peer to; taken by who counts them."""
         self.initial_window = frames.DEFAULT_WINDOW
@@ -83,6 +86,7 @@ class Outbound:
     def _send(self, stream: Stream, pieces: Sequence[Buffer], size: int) -> None:
         stream.send_window -= size
         self._window -= size
+        self.queued += size
         self.paid += 10 + (size >> 10)
         self.out.append(frames.pack_header(size, frames.DATA, 0, stream.number))
         self.out.extend(pieces)

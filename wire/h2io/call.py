@@ -170,13 +170,14 @@ class Call:
     async def send(self, message: Buffer) -> None:
         """Queue a message and wait while too much is unsent. Raises ``RpcError`` if the call is over."""
         self.send_nowait(message)
-        while self._unsent > self._link.limits.max_backlog:
+        while self._unsent + self._link.h2.queued > self._link.limits.max_backlog:
             await self._wait_for_room()
             self._check_open()
 
     async def _wait_for_room(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._writing.append(waiter)
+        self._link.writers_wait = True
         try:
             await waiter  # ends with the backlog or with the call
         finally:

@@ -78,6 +78,8 @@ class Link:
         self._held = 0
         self.closing = False
         """No call can begin, and what runs was ended; last words are under way."""
+        self.writers_wait = False
+        """A call waits until what is queued has left."""
         self._farewell: Farewell | None = None
         self._waiting = False
         self._reading = True
@@ -386,6 +388,8 @@ class Link:
             self._send_out(out)
             out.clear()
         self.h2.flushed(self._backlog_size)
+        if self.writers_wait and not self._backlog:
+            self._wake_writers()
 
     def _send_out(self, out: list[Buffer]) -> None:
         for start in range(0, len(out), MAX_VECTORS):
@@ -450,7 +454,11 @@ class Link:
         self.h2.flushed(0)
         if self.closing:
             self._say_end()
-            return
+        else:
+            self._wake_writers()
+
+    def _wake_writers(self) -> None:
+        self.writers_wait = False
         for call in list(self.calls.values()):
             call.check_writable()
 
