@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 from wire.types import TypeUrl
 
 _LENGTH_DELIMITED: Final = 2
+_START_GROUP: Final = 3
+_END_GROUP: Final = 4
 _RESOURCES: Final = 2
 _TYPE_URL: Final = 4
 _NONCE: Final = 5
@@ -72,7 +74,7 @@ def peek_type(head: bytes | bytearray | memoryview, variant: Variant) -> TypeUrl
     while True:
         number, kind, at = _tag(view, at)
         if kind != _LENGTH_DELIMITED:
-            at = _skip(view, at, kind)
+            at = _skip(view, at, number, kind)
             continue
         length, at = _varint(view, at)
         if number == _TYPE_URL:
@@ -110,7 +112,7 @@ def _type_of_resource(view: memoryview, at: int) -> TypeUrl:
     while True:
         number, kind, at = _tag(view, at)
         if kind != _LENGTH_DELIMITED:
-            at = _skip(view, at, kind)
+            at = _skip(view, at, number, kind)
             continue
         length, at = _varint(view, at)
         if number == 2:
@@ -159,24 +161,32 @@ def _delta_entry(view: memoryview) -> Entry:
         if number == 1:
             version = _text(view, start, stop)
         elif number == 2:
-            body = view[start:stop]
+            part = view[start:stop]  # a message that comes in parts is their sum
+            body = memoryview(bytes(body) + bytes(part)) if body else part
         elif number == 3:
             name = _text(view, start, stop)
     return Entry(name, version, body)
 
 
 def _name_in_any(view: memoryview) -> str:
-    """The name of a resource: field 1 of every type that Envoy asks for by name."""
+    """The name of a resource: field 1 of every type that Envoy asks for by name.
+
+    Of a name that stands there twice the first, so that a big resource is not walked to its end.
+    """
+    value = view[:0]
     for number, start, stop in fields(view):
         if number == 2:
             value = view[start:stop]
-            return next((_text(value, a, b) for n, a, b in fields(value) if n == 1), "")
-    return ""
+    return next((_text(value, a, b) for n, a, b in fields(value) if n == 1), "")
 
 
 def any_type(view: memoryview) -> TypeUrl:
     """The type URL of an Any."""
-    return TypeUrl(next((_text(view, a, b) for n, a, b in fields(view) if n == 1), ""))
+    text = ""
+    for number, start, stop in fields(view):
+        if number == 1:
+            text = _text(view, start, stop)
+    return TypeUrl(text)
 
 
 def carries_nonce(message: bytes | bytearray | mmap, nonce: str, *, tail: int = 65_536) -> bool:
@@ -197,7 +207,7 @@ def fields(view: memoryview) -> Iterator[Field]:
         while at < end:
             number, kind, at = _tag(view, at)
             if kind != _LENGTH_DELIMITED:
-                at = _skip(view, at, kind)
+                at = _skip(view, at, number, kind)
                 continue
             length, at = _varint(view, at)
             if at + length > end:
@@ -232,16 +242,37 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
     raise NeedMore
 
 
-def _skip(view: memoryview, at: int, kind: int) -> int:
+def _skip(view: memoryview, at: int, number: int, kind: int) -> int:
+    """Past a field that begins before ``at``. What it reaches beyond, the next ``_tag`` misses."""
     match kind:
         case 0:
             return _varint(view, at)[1]
         case 1:
             return at + 8
+        case 2:
+            length, at = _varint(view, at)
+            return at + length
+        case 3:
+            return _skip_group(view, at, number)
         case 5:
             return at + 4
         case _:
             raise ValueError(f"wire type {kind}")
+
+
+def _skip_group(view: memoryview, at: int, number: int) -> int:
+    """A group: nobody writes them any more, and every parser steps over them."""
+    begun = [number]
+    while begun:
+        number, kind, at = _tag(view, at)
+        if kind == _START_GROUP:
+            begun.append(number)
+        elif kind == _END_GROUP:
+            if begun.pop() != number:
+                raise ValueError("a group that ends as another")
+        else:
+            at = _skip(view, at, number, kind)
+    return at
 
 
 def _text(view: memoryview, start: int, stop: int) -> str:

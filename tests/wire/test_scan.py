@@ -124,3 +124,25 @@ def test_truncated_message_is_refused() -> None:
 @pytest.mark.parametrize("head", [b"", b"\x0a", b"\x0a\x05abc", b"\x12\x01a", b"\x08\x01"])
 def test_a_version_that_does_not_stand_there_is_none(head: bytes) -> None:
     assert peek_version(head) == ""
+
+
+def test_groups_are_stepped_over() -> None:
+    group = b"\x0b\x13\x12\x01x\x18\x05\x14\x0c"  # field 1, with field 2 inside it
+    raw = group + DiscoveryResponse(type_url=TYPE, nonce="n").SerializeToString()
+    assert peek_type(raw, Variant.SOTW) == TYPE
+    assert envelope(raw, Variant.SOTW) == (TYPE, "", "n", ())
+    assert list(entries(raw, Variant.SOTW)) == []
+    for wrong in (b"\x0b", b"\x0b\x14", b"\x0c", b"\x0b\x12\x05"):
+        with pytest.raises(ValueError, match=r"group|inside a field|wire type"):
+            envelope(wrong, Variant.SOTW)
+
+
+def test_what_stands_twice_counts_as_protobuf_counts_it() -> None:
+    first = Resource(name="a", resource=Any(type_url="x", value=b"\x0a\x01n")).SerializeToString()
+    second = Resource(name="b", resource=Any(type_url=TYPE)).SerializeToString()
+    both = bytes([0x12, len(first + second)]) + first + second
+    (found,) = entries(both, Variant.DELTA)
+    (wanted,) = DeltaDiscoveryResponse.FromString(both).resources
+    assert found.name == wanted.name == "b"
+    assert any_type(found.any) == wanted.resource.type_url == TYPE
+    assert Any.FromString(bytes(found.any)) == wanted.resource
