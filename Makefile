@@ -8,7 +8,7 @@ WORKERS ?= auto
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 
-.PHONY: help demo h2spec test test-long check format conformance bench parity lock protos clean
+.PHONY: help demo h2spec fuzz test test-long check format conformance bench parity lock protos clean
 help:
 	@sed -n 's/^## //p' Makefile
 
@@ -43,6 +43,12 @@ conformance: $(DEV_STAMP)
 h2spec: $(DEV_STAMP)
 	$(PYTEST) -s tests/wire/test_h2spec.py $(PYTEST_ARGS)
 
+## make fuzz         atheris on wire/, FUZZ_SECONDS for each target (FUZZ_TARGETS="server client"); finds join the corpus
+FUZZ_SECONDS ?= 300
+FUZZ_TARGETS ?=
+fuzz: $(DEV_STAMP)
+	$(BIN)/python -m tests.wire.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 ## make check        format, lint, types, import rules, spelling
 check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
@@ -73,4 +79,4 @@ lock:
 	tools/lock.sh
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fuzz

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.support.envoy import find_envoy
@@ -46,6 +47,11 @@ NEEDS = (
         "conformance",
         "the conformance cases (set CONFORMANCE_DIR)",
         lambda: conformance_dir().is_dir(),
+    ),
+    Need(
+        "atheris",
+        "the atheris wheel (Linux on x86_64, Python 3.11 to 3.13)",
+        lambda: find_spec("atheris") is not None,
     ),
     Need("browser", "the Debian package chromium", lambda: shutil.which("chromium") is not None),
 )
