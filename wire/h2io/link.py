@@ -318,7 +318,7 @@ class Link:
             case GoAwayReceived():
                 self._on_go_away(event)
             case ConnectionFailed():
-                log.warning(
+                self._reactor.complaints.tell(
                     "peer broke the protocol",
                     peer=self.peer.address,
                     code=event.code.name,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the links of one event loop share: the read buffer and the list of links with something to send.
+"""What the links of one event loop share: the read buffer, the list of links with something to send, complaints.
 
 One buffer is enough because everything read is used before the next read. While a link's bytes are
 being handled (a *batch*), others may queue views of the buffer for sending; ``leave`` sends them all,
@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
+
+from wire.h2io.complaints import Complaints
 
 if TYPE_CHECKING:
     from wire.h2io.link import Link
@@ -33,10 +35,11 @@ def reactor() -> Reactor:
 class Reactor:
     """See the module docstring."""
 
-    __slots__ = ("__weakref__", "_dirty", "_scheduled", "buffer", "in_batch")
+    __slots__ = ("__weakref__", "_dirty", "_scheduled", "buffer", "complaints", "in_batch")
 
     def __init__(self) -> None:
         self.buffer = memoryview(bytearray(BUFFER_SIZE))
+        self.complaints = Complaints()
         self.in_batch = False
         self._dirty: list[Link] = []
         self._scheduled = False

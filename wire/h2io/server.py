@@ -21,6 +21,7 @@ from wire.h2.limits import DEFAULT_LIMITS, Limits
 from wire.h2io.farewell import LINGER
 from wire.h2io.handshake import tls_handshake
 from wire.h2io.link import Link
+from wire.h2io.reactor import reactor
 from wire.h2io.server_call import ServerCall
 from wire.h2io.types import Keepalive, Peer
 
@@ -198,7 +199,7 @@ class Server:
         peer = _peer_of(sock, address)
         refusal = self._admit(peer) if self._admit else None
         if refusal:
-            log.warning(
+            reactor().complaints.tell(
                 "connection refused", peer=peer.address, uid=peer.uid, pid=peer.pid, reason=refusal
             )
             sock.close()
