@@ -119,8 +119,10 @@ class BlockWriter:
 
     def set_table_size(self, value: int) -> None:
         """The peer's SETTINGS_HEADER_TABLE_SIZE; told in the next block (RFC 7541 section 4.2)."""
-        encoder = self._encoder
-        encoder.header_table_size = min(value, MAX_TABLE)
+        encoder, size = self._encoder, min(value, MAX_TABLE)
+        if size == encoder.header_table_size:
+            return  # the library would take it for "no change" and forget one that is not told yet
+        encoder.header_table_size = size
         changes = encoder.table_size_changes
         if len(changes) > 2:  # "the smallest ... and the final": what was between need not be told
             encoder.table_size_changes = [min(changes), changes[-1]]

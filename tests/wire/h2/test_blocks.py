@@ -32,6 +32,14 @@ def test_table_sizes_are_told_as_the_smallest_and_the_last() -> None:
     assert reader.begin(frames.END_HEADERS, 1, block) == [("x-a", "1")]
 
 
+def test_a_table_size_that_is_set_twice_is_told() -> None:
+    writer, peer = BlockWriter(), hpack.Decoder()
+    for _ in range(2):
+        writer.set_table_size(9)
+    peer.max_allowed_table_size = 9
+    assert [(f[0], f[1]) for f in peer.decode(writer.encode([("x-a", "1")]))] == [("x-a", "1")]
+
+
 def test_a_block_in_parts() -> None:
     reader = BlockReader(16_384)
     block = BlockWriter().encode([("x-a", "1")])
