@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, assert_never
 
 import mesh.log
@@ -43,6 +44,8 @@ READS_PER_TURN: Final = 4
 MAX_VECTORS: Final = 1024
 """What one ``sendmsg`` takes (IOV_MAX)."""
 SEND_CHUNK: Final = 128 * 1024
+BACKLOG_VECTORS: Final = 64
+"""Buffers of the backlog in one system call: a socket's buffer is full before."""
 UNIX_SEND_BUFFER: Final = 2 * BUFFER_SIZE
 """Room for more than one read: what a socket does not take has to be copied. The kernel may grant less."""
 PING_PAYLOAD: Final = b"keepaliv"
@@ -380,7 +383,7 @@ class Link:
             out.clear()
             return
         if self._tls or self._backlog:
-            self._keep(b"".join(out))
+            self._keep_all(out)
             out.clear()
             if not self._waiting:
                 self._send_backlog()
@@ -410,11 +413,16 @@ class Link:
             if sent >= len(buffer):
                 sent -= len(buffer)
             else:
-                self._keep(
-                    buffer if sent == 0 and isinstance(buffer, bytes) else bytes(buffer[sent:])
-                )
+                self._keep(_lasting(memoryview(buffer)[sent:] if sent else buffer))
                 sent = 0
         self._wait_for_socket()
+
+    def _keep_all(self, out: list[Buffer]) -> None:
+        if self._tls:  # each write is a record or more of its own
+            self._keep(b"".join(out))
+            return
+        for buffer in out:
+            self._keep(_lasting(buffer))
 
     def _keep(self, data: Buffer) -> None:
         self._backlog.append(data)
@@ -428,13 +436,7 @@ class Link:
     def _send_backlog(self) -> None:
         try:
             while self._backlog:
-                head = self._backlog[0]
-                sent = self._sock.send(head[:SEND_CHUNK])
-                self._backlog_size -= sent
-                if sent == len(head):
-                    self._backlog.popleft()
-                else:
-                    self._backlog[0] = memoryview(head)[sent:]
+                self._drop(self._send_head())
         except (BlockingIOError, ssl.SSLWantWriteError):
             self._wait_for_socket()
         except ssl.SSLWantReadError:
@@ -443,6 +445,19 @@ class Link:
             self.abort(_reason(exc))
         else:
             self._on_backlog_sent()
+
+    def _send_head(self) -> int:
+        if self._tls:
+            return self._sock.send(self._backlog[0][:SEND_CHUNK])
+        return self._sock.sendmsg(list(islice(self._backlog, BACKLOG_VECTORS)))
+
+    def _drop(self, sent: int) -> None:
+        """So many bytes of the backlog are on their way."""
+        self._backlog_size -= sent
+        while self._backlog and sent >= len(self._backlog[0]):
+            sent -= len(self._backlog.popleft())
+        if sent:
+            self._backlog[0] = memoryview(self._backlog[0])[sent:]
 
     def _stop_waiting(self) -> None:
         if self._waiting:
@@ -461,6 +476,13 @@ class Link:
         self.writers_wait = False
         for call in list(self.calls.values()):
             call.check_writable()
+
+
+def _lasting(buffer: Buffer) -> Buffer:
+    """What may be kept: bytes, and views of bytes, never change; a read buffer does."""
+    if isinstance(buffer, bytes) or isinstance(buffer.obj, bytes):
+        return buffer
+    return bytes(buffer)
 
 
 def _reason(exc: OSError) -> str:
