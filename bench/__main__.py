@@ -12,7 +12,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = {"source", "relay_ours", "relay_grpcaio", "upstream_grpcaio"}
+PARTS = {
+    "source",
+    "relay_ours",
+    "relay_grpcaio",
+    "upstream_grpcaio",
+    "wire_program",
+    "wire_ours",
+    "wire_grpcaio",
+}
 """Programs that another yardstick starts."""
 
 

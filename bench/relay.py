@@ -85,10 +85,10 @@ def cpu_seconds(process: asyncio.subprocess.Process | None) -> float:
 
 
 @asynccontextmanager
-async def program(*argv: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def program(name: str, *argv: str) -> AsyncIterator[asyncio.subprocess.Process]:
     env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *argv, stdout=asyncio.subprocess.PIPE, env=env
+        sys.executable, "-m", f"bench.{name}", *argv, stdout=asyncio.subprocess.PIPE, env=env
     )
     try:
         yield process
@@ -103,7 +103,7 @@ async def open_path(
     process, target = None, upstream
     if script:
         socket = f"{folder}/{name}"
-        process = await stack.enter_async_context(program(str(HERE / script), upstream, socket))
+        process = await stack.enter_async_context(program(script, upstream, socket))
         async with asyncio.timeout(20):
             while not Path(socket).exists():
                 await asyncio.sleep(0.02)
@@ -215,13 +215,13 @@ async def main() -> None:
     plan = {KIB: 5000 // scale, 5 * MIB: 100 // scale, 50 * MIB: 10 // min(scale, 2)}
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        source = await stack.enter_async_context(program(str(HERE / "source.py")))
+        source = await stack.enter_async_context(program("source"))
         assert source.stdout is not None
         upstream = f"127.0.0.1:{int(await source.stdout.readline())}"
         paths = [
             await open_path(stack, "direct", "", upstream, folder),
-            await open_path(stack, "ours", "relay_ours.py", upstream, folder),
-            await open_path(stack, "grpc.aio", "relay_grpcaio.py", upstream, folder),
+            await open_path(stack, "ours", "relay_ours", upstream, folder),
+            await open_path(stack, "grpc.aio", "relay_grpcaio", upstream, folder),
         ]
         await measure(paths, plan, 20_000 // scale, args.rounds)
         report(paths)
