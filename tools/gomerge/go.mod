@@ -1,0 +1,3 @@
+module pilothouse/tools/gomerge
+
+go 1.21
