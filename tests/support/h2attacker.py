@@ -34,6 +34,7 @@ class Attacker:
         self.sock = socket.socket()
         self.sock.settimeout(DEADLINE)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 262_144)  # little is under way
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.connect(("127.0.0.1", port))
         self.heard: list[Frame] = []

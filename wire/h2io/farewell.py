@@ -22,7 +22,7 @@ LINGER: Final = 1.0
 
 
 class Farewell:
-    """``begin`` once all is sent; ``done`` is called when the socket may be closed, at the latest by the owner."""
+    """Reads from now on; ``end`` once all is sent. ``done`` is called when the socket may be closed."""
 
     __slots__ = ("_buffer", "_done", "_loop", "_most", "_sock")
 
@@ -34,15 +34,16 @@ class Farewell:
         self._most = most
         self._done = done
         self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._throw_away)
 
-    def begin(self) -> None:
-        """Over TLS say that this was all: without an alert the peer must take it for a cut (RFC 8446 6.1)."""
+    def end(self) -> None:
+        """Our half is over. Over TLS by an alert: without it the peer must take it for a cut (RFC 8446 6.1)."""
         self._loop.remove_writer(self._sock)
         try:
             if isinstance(self._sock, ssl.SSLSocket):
                 self._sock.unwrap()
         except ssl.SSLWantWriteError:
-            self._loop.add_writer(self._sock, self.begin)
+            self._loop.add_writer(self._sock, self.end)
             return
         except (OSError, ValueError):
             pass  # the peer's own alert is not waited for
@@ -50,13 +51,11 @@ class Farewell:
             self._sock.shutdown(socket.SHUT_WR)  # a TLS socket reads plain bytes after it
         except OSError:
             self._done()
-        else:
-            self._loop.add_reader(self._sock, self._throw_away)
 
     def _throw_away(self) -> None:
         try:
             size = self._sock.recv_into(self._buffer)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:
             size = 0

@@ -132,20 +132,14 @@ class Link:
         if not self.closed:
             self._stop_timers()
             self._after("linger", LINGER, lambda: self.abort(why))
-            if not self._backlog:
-                self._say_end()
-
-    def _say_end(self) -> None:
-        """The kernel has our last words."""
-        if self._farewell is None:
-            self._loop.remove_reader(self._sock)
             self._farewell = Farewell(
                 self._sock,
                 self._reactor.buffer,
                 most=self.limits.connection_window,
-                done=lambda: self.abort(self.why_closed),
+                done=lambda: self.abort(why),
             )
-            self._farewell.begin()
+            if not self._backlog:
+                self._farewell.end()
 
     def abort(self, why: str) -> None:
         """Close at once."""
@@ -231,7 +225,7 @@ class Link:
 
     def _on_readable(self) -> None:
         for _ in range(READS_PER_TURN):
-            if self.closed or not self._reading:
+            if self.closed or self.closing or not self._reading:
                 return
             size = self._fill()
             if size < 0:
@@ -281,7 +275,7 @@ class Link:
         try:
             for event in self.h2.receive(self._reactor.buffer[:size], now):
                 self._dispatch(event)
-                if self.closed:
+                if self.closed or self.closing:
                     return
             if self.h2.out:
                 self._reactor.touch(self)
@@ -467,8 +461,8 @@ class Link:
     def _on_backlog_sent(self) -> None:
         self._stop_waiting()
         self.h2.flushed(0)
-        if self.closing:
-            self._say_end()
+        if self._farewell is not None:
+            self._farewell.end()
         else:
             self._wake_writers()
 

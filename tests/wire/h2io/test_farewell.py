@@ -88,7 +88,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 async def test_more_than_was_under_way_is_not_waited_for() -> None:
     done = asyncio.Event()
     with pair() as (ours, theirs):
-        Farewell(ours, memoryview(bytearray(1000)), most=3000, done=done.set).begin()
+        Farewell(ours, memoryview(bytearray(1000)), most=3000, done=done.set).end()
         theirs.sendall(bytes(3000))
         await asyncio.sleep(0.05)
         assert not done.is_set()
@@ -101,7 +101,7 @@ async def test_a_peer_that_is_gone_is_not_waited_for() -> None:
     done = asyncio.Event()
     with pair() as (ours, theirs):
         theirs.close()
-        Farewell(ours, memoryview(bytearray(1000)), most=3000, done=done.set).begin()
+        Farewell(ours, memoryview(bytearray(1000)), most=3000, done=done.set).end()
         await asyncio.wait_for(done.wait(), DEADLINE)
         asyncio.get_running_loop().remove_reader(ours)
 
@@ -147,7 +147,7 @@ async def test_a_full_socket_takes_the_alert_later(monkeypatch: pytest.MonkeyPat
         )
         with closing(wrapped):
             done = asyncio.Event()
-            Farewell(wrapped, memoryview(bytearray(100)), most=100, done=done.set).begin()
+            Farewell(wrapped, memoryview(bytearray(100)), most=100, done=done.set).end()
             theirs.close()
             await asyncio.wait_for(done.wait(), DEADLINE)
             asyncio.get_running_loop().remove_reader(wrapped)
