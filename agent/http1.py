@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from agent.http2 import Session
 
-CHUNK = 64 * 1024
+CHUNK = 256 * 1024
+"""Of a body, in one piece: what a loop's transport reads at once."""
+HEAD_LIMIT = 64 * 1024
 DRAINED = 256 * 1024
 """Bytes of a body that nobody read to its end, read so that its connection can be kept; more are not worth it."""
 
@@ -72,7 +74,7 @@ class Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
-        self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=CHUNK)
+        self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
         self.http2: Session | None = None
         """Speaks in the place of ``http`` where TLS agreed on it."""
 
@@ -290,10 +292,12 @@ def _silent(line: Line) -> bool:
 async def _connect(target: Target, via: Via) -> Line:
     # no deadline here: the caller's covers it
     if via.path:
-        return Line(*await asyncio.open_unix_connection(via.path))
+        return Line(*await asyncio.open_unix_connection(via.path, limit=CHUNK))
     local = (via.source, 0) if via.source else None
     line = Line(
-        *await asyncio.open_connection(target.host, target.port, ssl=via.tls, local_addr=local)
+        *await asyncio.open_connection(
+            target.host, target.port, ssl=via.tls, local_addr=local, limit=CHUNK
+        )
     )
     sock = line.writer.get_extra_info("socket")
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
