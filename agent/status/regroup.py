@@ -24,7 +24,7 @@ from agent.status import exposition
 from agent.status.exposition import EOF, Index, Meta, Sample, meta, sample
 
 _NAMED = re.compile(rb"# (?:TYPE|HELP)[ \t]+(\S+)")
-"""Not anchored to a line's begin, which would cost ten times as much: what it finds besides is looked at for nothing."""
+"""Not anchored to a line's begin, as that costs ten times as much: what it finds besides is looked at in vain."""
 _TOTAL = b"_total"
 _UNKNOWN = (b"", b"untyped", b"unknown")
 _SIMPLE = {*_UNKNOWN, b"gauge", b"counter"}
