@@ -206,6 +206,11 @@ class Link:
         else:
             self._after("keepalive", keepalive.interval - silent, self._check_alive)
 
+    def _alive_again(self) -> None:
+        """A ping was answered: nobody waits for the rest of its time."""
+        if self._keepalive:
+            self._after("keepalive", self._keepalive.interval, self._check_alive)
+
     # ---- reading ----
 
     def check_reading(self) -> None:
@@ -309,7 +314,7 @@ class Link:
                 if call := self.calls.get(event.stream):
                     call.check_writable()
             case Pong():
-                pass  # that it came is enough: _heard
+                self._alive_again()
             case SettingsReceived():
                 self.on_ready()
             case GoAwayReceived():

@@ -231,14 +231,6 @@ async def test_keepalive_finds_a_dead_server() -> None:
         assert connection.closed
 
 
-async def test_keepalive_leaves_a_living_server_alone() -> None:
-    async with witness() as (_, target):
-        connection = await connect(target, keepalive=Keepalive(interval=0.02, timeout=0.5))
-        await asyncio.sleep(0.3)
-        assert connection.usable
-        await connection.close()
-
-
 @pytest.mark.parametrize("target", ["nohost", ":1", "h:0", "h:x", "h:70000", ""])
 async def test_malformed_targets(target: str) -> None:
     with pytest.raises(BadSetting):

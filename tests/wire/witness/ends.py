@@ -18,7 +18,7 @@ from tests.support.testca import CA, Leaf
 from tests.wire.witness.script import Call, Outcome, Seen
 from wire.h2io.tls import client_context, server_context
 
-DEADLINE = 120.0
+DEADLINE = 60.0
 """Seconds for one script: only to end, where a side never does."""
 SERVER_ID = "spiffe://cluster.local/ns/istio-system/sa/istiod"
 CLIENT_ID = "spiffe://cluster.local/ns/default/sa/client"

@@ -42,10 +42,16 @@ from wire.h2io import (
 )
 
 
+class Gate(asyncio.Event):
+    """Where a script waits for its test."""
+
+    reached = False
+
+
 class Side:
     """Plays the steps that both sides have."""
 
-    def __init__(self, call: Call, side: int, gate: asyncio.Event) -> None:
+    def __init__(self, call: Call, side: int, gate: Gate) -> None:
         self.received: list[str] = []
         self._call = call
         self._side = side
@@ -63,6 +69,7 @@ class Side:
             case Do.PAUSE:
                 await asyncio.sleep(step.milliseconds / 1000)
             case Do.GATE:
+                self._gate.reached = True
                 await self._gate.wait()
             case _:
                 raise AssertionError(f"{step.do} is not for this side")
@@ -97,7 +104,7 @@ class OurClient:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.gate = asyncio.Event()
+        self.gate = Gate()
 
     async def play(self, calls: Sequence[Script]) -> list[Outcome]:
         async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
@@ -151,7 +158,7 @@ class OurServer:
 
     def __init__(self) -> None:
         self.target = ""
-        self.gate = asyncio.Event()
+        self.gate = Gate()
         self.server: Server | None = None
         self._reports = Reports()
 

@@ -11,38 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.wire.witness.ends import Clients, Servers, Transport, wire
-from tests.wire.witness.grpcgo_ends import grpcgo_client, grpcgo_server
 from tests.wire.witness.grpcio_ends import grpcio_client, grpcio_server
-from tests.wire.witness.ours import our_client, our_server
+from tests.wire.witness.pairs import MEETINGS, PAIRS
 from tests.wire.witness.play import Both, play
 from tests.wire.witness.scenarios import SCENARIOS
-
-PAIRS: dict[str, tuple[Clients, Servers]] = {
-    "grpcio > ours": (grpcio_client, our_server),
-    "ours > grpcio": (our_client, grpcio_server),
-    "grpcgo > ours": (grpcgo_client, our_server),
-    "ours > grpcgo": (our_client, grpcgo_server),
-}
-MEETINGS = [
-    (Transport.UNIX, False),
-    (Transport.TCP, False),
-    (Transport.TLS12, False),
-    (Transport.TLS12, True),
-    (Transport.TLS13, False),
-    (Transport.TLS13, True),
-]
-
-
-def _pairs() -> list[object]:
-    return [
-        pytest.param(*ends, id=name, marks=[pytest.mark.go] if "go" in name else [])
-        for name, ends in PAIRS.items()
-    ]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize(("transport", "certificate"), MEETINGS)
-@pytest.mark.parametrize(("client", "server"), _pairs())
+@pytest.mark.parametrize(("client", "server"), PAIRS)
 async def test_each_scenario_ends_as_between_grpcio_and_itself(
     short_tmp: Path,
     client: Clients,
