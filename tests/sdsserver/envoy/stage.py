@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the scenarios share: a CA, the secret part that asks it, an Envoy that asks the part, an application behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.clock import SystemClock
+from mesh.identity import Identity
+from sdsserver import SdsPart, build_sds
+from sdsserver.options import CaOptions, CertFiles, KeyOptions, SecretOptions
+from tests.support import load
+from tests.support.fakeca import SERVER_NAME, FakeCa
+from tests.support.mtls_envoy import App, MtlsEnvoy, MtlsLoad, echo, mtls_envoy
+from tests.support.testca import CA
+from wire.proto.istio_pb2 import PushedProxyConfig
+
+ME = Identity(trust_domain="cluster.local", namespace="a", service_account="b")
+CLIENT = "spiffe://cluster.local/ns/a/sa/client"
+PATIENCE = 60.0
+
+
+@dataclass(slots=True)
+class Stage:
+    """Everything runs; scenarios change the CA, its token, and what is trusted."""
+
+    folder: Path
+    fake: FakeCa
+    part: SdsPart
+    envoy: MtlsEnvoy
+
+    @property
+    def token(self) -> Path:
+        return self.folder / "token"
+
+    def load(self, ca: CA, *, roots: bytes = b"") -> MtlsLoad:
+        """A client with a certificate of ``ca``, which trusts ``roots`` (by default ``ca`` alone)."""
+        return MtlsLoad(self.envoy, ca.issue(CLIENT), roots)
+
+    @asynccontextmanager
+    async def under(self, load: MtlsLoad) -> AsyncIterator[None]:
+        """``load`` runs meanwhile, and has ended in good order behind it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.run())
+            try:
+                yield
+            finally:
+                load.stop.set()
+
+    def push_anchors(self, *roots: CA) -> None:
+        """As the control plane does by PCDS."""
+        texts = [root.certificate.decode() for root in roots]
+        pushed = PushedProxyConfig(ca_certificates_pem=texts)
+        assert self.part.on_proxy_config([pushed.SerializeToString()]) is None
+
+    async def until_shown(self, *loads: MtlsLoad, other_than: set[int]) -> None:
+        """Each kind of new connection is shown a certificate that is not among these."""
+        await until(lambda: all(_all_kinds_beyond(load, other_than) for load in loads))
+
+    async def until_served_by(self, ca: CA) -> None:
+        """A client that trusts ``ca`` alone is content with Envoy's certificate."""
+        await until_welcome(MtlsLoad(self.envoy, self.fake.ca.issue(CLIENT), ca.certificate).tcp)
+
+
+def _all_kinds_beyond(load: MtlsLoad, known: set[int]) -> bool:
+    return len(load.serials) == 3 and all(shown - known for shown in load.serials.values())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not holds():
+            await asyncio.sleep(0.05)
+
+
+async def until_welcome(once: Callable[[], Awaitable[int]]) -> int:
+    """The serial shown to the first connection that is taken."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(OSError, EOFError):
+                return await once()
+            await asyncio.sleep(0.05)
+
+
+async def until_refused(once: Callable[[], Awaitable[int]]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        with suppress(OSError, EOFError):
+            while True:
+                await once()
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def staged(folder: Path, fake: FakeCa) -> AsyncIterator[Stage]:
+    """``fake`` is asked with the token in ``folder/token``, ``first`` at the beginning."""
+    (folder / "root.pem").write_bytes(fake.ca.certificate)
+    (folder / "token").write_text("first")
+    async with fake.serve(tls=fake.ca.issue(SERVER_NAME)), load.upstream() as (http, grpc):
+        ca = CaOptions(
+            address=fake.address,
+            roots=str(folder / "root.pem"),
+            server_name=SERVER_NAME,
+            token=str(folder / "token"),
+        )
+        options = SecretOptions(
+            identity=ME,
+            ca=ca,
+            socket_dir=str(folder),
+            well_known=CertFiles.in_dir(str(folder / "none")),
+            key=KeyOptions(ec_algorithm="ECDSA"),
+            crl="",
+        )
+        part = build_sds(options, SystemClock())
+        async with asyncio.timeout(240), asyncio.TaskGroup() as group, echo() as tcp:
+            task = group.create_task(part.run())
+            await part.ready.wait()
+            async with mtls_envoy(folder, options.socket, App(http, grpc, tcp)) as envoy:
+                yield Stage(folder, fake, part, envoy)
+            task.cancel()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Envoy while the CA is away, or refuses the token that we have: what is valid serves on, and all heals by itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.sdsserver.envoy.stage import staged, until, until_refused, until_welcome
+from tests.support.fakeca import FakeCa
+
+
+@pytest.mark.envoy
+@pytest.mark.long
+async def test_a_ca_that_is_down_for_three_lifetimes(short_tmp: Path) -> None:
+    lifetime, spare = 6.0, 0.5
+    async with staged(short_tmp, FakeCa(lifetime=lifetime)) as stage:
+        load = stage.load(stage.fake.ca)
+        before = await until_welcome(load.tcp)
+        stage.fake.down = True
+        dies = int(str(stage.part.status()["expires"]))
+        async with stage.under(load):
+            await until(lambda: time.time() > dies - spare)
+        assert load.failed == []
+        assert load.serials["TCP"] == {before}
+        await until_refused(stage.load(stage.fake.ca).tcp)
+        assert time.time() > dies
+        await until(lambda: time.time() > dies + 2 * lifetime)
+        assert "unavailable" in str(stage.part.status()["last_error"])
+        asked = len(stage.fake.calls)
+        stage.fake.down, back = False, time.monotonic()
+        assert await until_welcome(stage.load(stage.fake.ca).tcp) != before
+        print(f"asked {asked} times in vain; served again {time.monotonic() - back:.1f} s after")
+        assert stage.part.status()["last_error"] == ""
+
+
+@pytest.mark.envoy
+async def test_a_token_that_expired_and_was_renewed(short_tmp: Path) -> None:
+    """The file is read at each attempt: the first attempt after the token was replaced is taken."""
+    valid = "first"
+    fake = FakeCa(lifetime=10.0, accept=lambda seen: seen.token == valid)
+    async with staged(short_tmp, fake) as stage:
+        load = stage.load(fake.ca)
+        async with stage.under(load):
+            await stage.until_shown(load, other_than=set())
+            valid = "second"
+            await until(lambda: "unauthenticated" in str(stage.part.status()["last_error"]))
+            first = {one for shown in load.serials.values() for one in shown}
+            assert len(first) == 1
+            renewed = stage.token.with_suffix(".new")
+            renewed.write_text("second")
+            os.replace(renewed, stage.token)
+            await stage.until_shown(load, other_than=first)
+        print(load.figures())
+        assert load.failed == []
+        assert [call.token for call in fake.calls][-1] == "second"
+        assert stage.part.status()["last_error"] == ""

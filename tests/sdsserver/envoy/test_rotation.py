@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Envoy under load while its certificate and its roots are replaced: nothing fails that should work.
+
+Held and new connections of HTTP/1.1, HTTP/2 and raw TCP, all with mutual TLS (``tests.support.mtls_envoy``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sdsserver.envoy.stage import staged, until, until_refused, until_welcome
+from tests.support.fakeca import FakeCa
+from tests.support.testca import CA
+
+LIFETIME = 4.0
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("rotations", [2, pytest.param(10, marks=pytest.mark.long)])
+async def test_rotation_under_load_fails_no_request(short_tmp: Path, rotations: int) -> None:
+    async with staged(short_tmp, FakeCa(lifetime=LIFETIME)) as stage:
+        load = stage.load(stage.fake.ca)
+        async with stage.under(load):
+            await until(
+                lambda: (
+                    len(load.serials) == 3
+                    and min(len(shown) for shown in load.serials.values()) > rotations
+                )
+            )
+        print(load.figures())
+        assert load.failed == []
+        assert min(load.done.values()) > rotations
+        assert stage.part.status()["last_error"] == ""
+
+
+@pytest.mark.envoy
+async def test_roots_rotate_with_an_overlap(short_tmp: Path) -> None:
+    """The old root, then both, then a leaf of the new one, then the new one alone."""
+    old, new = CA("old root"), CA("new root")
+    both = old.certificate + new.certificate
+    async with staged(short_tmp, FakeCa(ca=old, lifetime=LIFETIME)) as stage:
+        of_old, of_new = stage.load(old, roots=both), stage.load(new, roots=both)
+        async with stage.under(of_old):
+            with pytest.raises((OSError, EOFError)):
+                await of_new.tcp()
+            stage.push_anchors(old, new)
+            await until_welcome(of_new.tcp)
+            async with stage.under(of_new):
+                await stage.until_shown(of_old, of_new, other_than=set())
+                stage.fake.ca = new
+                await stage.until_served_by(new)
+                seen = {one for shown in of_old.serials.values() for one in shown}
+                await stage.until_shown(of_old, of_new, other_than=seen)
+        stage.push_anchors(new)
+        await until_refused(of_old.tcp)
+        after = stage.load(new)
+        async with stage.under(after):
+            await stage.until_shown(after, other_than=set())
+        for load in (of_old, of_new, after):
+            print(load.figures())
+            assert load.failed == []
