@@ -11,13 +11,15 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2,
 )
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf import any_pb2, json_format
 
-KNOWN = (router_pb2, http_connection_manager_pb2, http_protocol_options_pb2)
+KNOWN = (router_pb2, http_connection_manager_pb2, http_protocol_options_pb2, tcp_proxy_pb2)
 """Known to the JSON parser once imported."""
 _TYPES = "type.googleapis.com/envoy.extensions."
 _MANAGER = "filters.network.http_connection_manager.v3.HttpConnectionManager"
+_TCP_PROXY = "filters.network.tcp_proxy.v3.TcpProxy"
 _PROTOCOL = "upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -77,6 +79,18 @@ def listener(name: str, port: int, to: str, *, inbound: bool) -> any_pb2.Any:
                 ]
             }
         ],
+    }
+    return _packed(document, listener_pb2.Listener())
+
+
+def tcp_listener(name: str, port: int, to: str) -> any_pb2.Any:
+    """Bytes for the cluster ``to``."""
+    proxy = {"@type": f"{_TYPES}{_TCP_PROXY}", "stat_prefix": name, "cluster": to}
+    filters = [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]
+    document = {
+        "name": name,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [{"filters": filters}],
     }
     return _packed(document, listener_pb2.Listener())
 

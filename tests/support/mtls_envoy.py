@@ -18,21 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import json_format
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
+from google.protobuf import any_pb2, json_format
 
 from sdsserver.x509 import facts_of_der
 from tests.support.envoy import find_envoy
 from tests.support.load import BODY, SAY
-from tests.support.meshed import cluster, listener
+from tests.support.meshed import cluster, listener, tcp_listener
 from tests.support.testca import Leaf
 from wire.h2io import Connection, RpcError, connect
 from wire.h2io.tls import client_context
 
+KNOWN = (tls_pb2,)
+"""Known to the JSON parser once imported."""
 PACE = 0.01
 WAIT = 30.0
 _TYPES = "type.googleapis.com/envoy.extensions."
 _TLS = f"{_TYPES}transport_sockets.tls.v3.DownstreamTlsContext"
-_TCP = f"{_TYPES}filters.network.tcp_proxy.v3.TcpProxy"
 
 
 def _sds(name: str) -> dict[str, Any]:
@@ -46,14 +48,42 @@ def _sds(name: str) -> dict[str, Any]:
     return {"name": name, "sds_config": {**config, "initial_fetch_timeout": "0s"}}
 
 
-def _transport(pair: str, root: str) -> dict[str, Any]:
-    common = {
-        "alpn_protocols": ["h2", "http/1.1"],
+def by_sds(pair: str = "default", root: str = "ROOTCA") -> dict[str, Any]:
+    """A ``common_tls_context`` with secrets of these names, from the cluster ``sds-grpc``."""
+    return {
         "tls_certificate_sds_secret_configs": [_sds(pair)],
         "validation_context_sds_secret_config": _sds(root),
     }
-    tls = {"@type": _TLS, "require_client_certificate": True, "common_tls_context": common}
+
+
+def inline(leaf: Leaf) -> dict[str, Any]:
+    """A ``common_tls_context`` that no secret server can change."""
+    return {
+        "tls_certificates": [
+            {
+                "certificate_chain": {"inline_string": leaf.chain.decode()},
+                "private_key": {"inline_string": leaf.key.decode()},
+            }
+        ],
+        "validation_context": {"trusted_ca": {"inline_string": leaf.root.decode()}},
+    }
+
+
+def transport(common: dict[str, Any]) -> dict[str, Any]:
+    """Mutual TLS of a listener."""
+    tls = {
+        "@type": _TLS,
+        "require_client_certificate": True,
+        "common_tls_context": {"alpn_protocols": ["h2", "http/1.1"], **common},
+    }
     return {"name": "envoy.transport_sockets.tls", "typed_config": tls}
+
+
+def secured(plain: Any, common: dict[str, Any]) -> Any:
+    """A listener of ``meshed`` behind mutual TLS."""
+    document = json_format.MessageToDict(plain, preserving_proto_field_name=True)
+    document["filter_chains"][0]["transport_socket"] = transport(common)
+    return json_format.ParseDict(document, any_pb2.Any())
 
 
 def _plain(message: Any) -> dict[str, Any]:
@@ -61,13 +91,6 @@ def _plain(message: Any) -> dict[str, Any]:
     found = json_format.MessageToDict(message, preserving_proto_field_name=True)
     del found["@type"]
     return dict(found)
-
-
-def _tcp_listener() -> dict[str, Any]:
-    proxy = {"@type": _TCP, "stat_prefix": "tcp", "cluster": "echo"}
-    chain = {"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}
-    loopback = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
-    return {"name": "tcp", "address": loopback, "filter_chains": [chain]}
 
 
 def _sds_cluster(socket: str) -> dict[str, Any]:
@@ -79,9 +102,12 @@ def _sds_cluster(socket: str) -> dict[str, Any]:
 
 
 def bootstrap(socket: str, app: App, *, pair: str, root: str) -> dict[str, Any]:
-    listeners = [_plain(listener("http", 0, "app", inbound=True)), _tcp_listener()]
+    listeners = [
+        _plain(listener("http", 0, "app", inbound=True)),
+        _plain(tcp_listener("tcp", 0, "echo")),
+    ]
     for each in listeners:
-        each["filter_chains"][0]["transport_socket"] = _transport(pair, root)
+        each["filter_chains"][0]["transport_socket"] = transport(by_sds(pair, root))
     return {
         "node": {"id": "sidecar~127.0.0.1~b.a~a.svc.cluster.local", "cluster": "b"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},

@@ -88,6 +88,24 @@ class CA:
         key = csr.public_key()
         return self._sign(key, names, lifetime, begin)
 
+    def revoke(self, *leaves: Leaf) -> bytes:
+        """A revocation list with these in it, in PEM."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - timedelta(seconds=1))
+            .next_update(now + timedelta(hours=1))
+        )
+        for leaf in leaves:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(leaf.parsed.serial_number)
+                .revocation_date(now - timedelta(seconds=1))
+                .build()
+            )
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
     def _sign(
         self,
         key: object,

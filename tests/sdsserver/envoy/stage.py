@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mesh.clock import SystemClock
 from mesh.identity import Identity
@@ -41,29 +42,32 @@ class Stage:
         """A client with a certificate of ``ca``, which trusts ``roots`` (by default ``ca`` alone)."""
         return MtlsLoad(self.envoy, ca.issue(CLIENT), roots)
 
-    @asynccontextmanager
-    async def under(self, load: MtlsLoad) -> AsyncIterator[None]:
-        """``load`` runs meanwhile, and has ended in good order behind it."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(load.run())
-            try:
-                yield
-            finally:
-                load.stop.set()
-
     def push_anchors(self, *roots: CA) -> None:
         """As the control plane does by PCDS."""
         texts = [root.certificate.decode() for root in roots]
         pushed = PushedProxyConfig(ca_certificates_pem=texts)
         assert self.part.on_proxy_config([pushed.SerializeToString()]) is None
 
-    async def until_shown(self, *loads: MtlsLoad, other_than: set[int]) -> None:
-        """Each kind of new connection is shown a certificate that is not among these."""
-        await until(lambda: all(_all_kinds_beyond(load, other_than) for load in loads))
-
     async def until_served_by(self, ca: CA) -> None:
         """A client that trusts ``ca`` alone is content with Envoy's certificate."""
         await until_welcome(MtlsLoad(self.envoy, self.fake.ca.issue(CLIENT), ca.certificate).tcp)
+
+
+@asynccontextmanager
+async def under(load: MtlsLoad) -> AsyncIterator[None]:
+    """``load`` runs meanwhile, and has ended in good order behind it."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(load.run())
+        try:
+            yield
+        finally:
+            load.stop.set()
+
+
+async def until_shown(*loads: MtlsLoad, other_than: set[int]) -> set[int]:
+    """Each kind of new connection is shown a certificate that is not among these; all that were shown."""
+    await until(lambda: all(_all_kinds_beyond(load, other_than) for load in loads))
+    return set().union(*(shown for load in loads for shown in load.serials.values()))
 
 
 def _all_kinds_beyond(load: MtlsLoad, known: set[int]) -> bool:
@@ -94,8 +98,13 @@ async def until_refused(once: Callable[[], Awaitable[int]]) -> None:
 
 
 @asynccontextmanager
-async def staged(folder: Path, fake: FakeCa) -> AsyncIterator[Stage]:
-    """``fake`` is asked with the token in ``folder/token``, ``first`` at the beginning."""
+async def staged(
+    folder: Path, fake: FakeCa, *, pair: str = "default", root: str = "ROOTCA", **changed: Any
+) -> AsyncIterator[Stage]:
+    """``fake`` is asked with the token in ``folder/token``, ``first`` at the beginning.
+
+    ``pair`` and ``root`` are the names that Envoy asks for, ``changed`` goes into the ``SecretOptions``.
+    """
     (folder / "root.pem").write_bytes(fake.ca.certificate)
     (folder / "token").write_text("first")
     async with fake.serve(tls=fake.ca.issue(SERVER_NAME)), load.upstream() as (http, grpc):
@@ -105,18 +114,18 @@ async def staged(folder: Path, fake: FakeCa) -> AsyncIterator[Stage]:
             server_name=SERVER_NAME,
             token=str(folder / "token"),
         )
-        options = SecretOptions(
-            identity=ME,
-            ca=ca,
-            socket_dir=str(folder),
-            well_known=CertFiles.in_dir(str(folder / "none")),
-            key=KeyOptions(ec_algorithm="ECDSA"),
-            crl="",
-        )
+        given: dict[str, Any] = {
+            "well_known": CertFiles.in_dir(str(folder / "none")),
+            "key": KeyOptions(ec_algorithm="ECDSA"),
+            "crl": "",
+            **changed,
+        }
+        options = SecretOptions(identity=ME, ca=ca, socket_dir=str(folder), **given)
         part = build_sds(options, SystemClock())
         async with asyncio.timeout(240), asyncio.TaskGroup() as group, echo() as tcp:
             task = group.create_task(part.run())
             await part.ready.wait()
-            async with mtls_envoy(folder, options.socket, App(http, grpc, tcp)) as envoy:
+            app = App(http, grpc, tcp)
+            async with mtls_envoy(folder, options.socket, app, pair=pair, root=root) as envoy:
                 yield Stage(folder, fake, part, envoy)
             task.cancel()

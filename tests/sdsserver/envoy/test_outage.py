@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.sdsserver.envoy.stage import staged, until, until_refused, until_welcome
+from tests.sdsserver.envoy.stage import (
+    staged,
+    under,
+    until,
+    until_refused,
+    until_shown,
+    until_welcome,
+)
 from tests.support.fakeca import FakeCa
 
 
@@ -22,7 +29,7 @@ async def test_a_ca_that_is_down_for_three_lifetimes(short_tmp: Path) -> None:
         before = await until_welcome(load.tcp)
         stage.fake.down = True
         dies = int(str(stage.part.status()["expires"]))
-        async with stage.under(load):
+        async with under(load):
             await until(lambda: time.time() > dies - spare)
         assert load.failed == []
         assert load.serials["TCP"] == {before}
@@ -44,8 +51,8 @@ async def test_a_token_that_expired_and_was_renewed(short_tmp: Path) -> None:
     fake = FakeCa(lifetime=10.0, accept=lambda seen: seen.token == valid)
     async with staged(short_tmp, fake) as stage:
         load = stage.load(fake.ca)
-        async with stage.under(load):
-            await stage.until_shown(load, other_than=set())
+        async with under(load):
+            await until_shown(load, other_than=set())
             valid = "second"
             await until(lambda: "unauthenticated" in str(stage.part.status()["last_error"]))
             first = {one for shown in load.serials.values() for one in shown}
@@ -53,7 +60,7 @@ async def test_a_token_that_expired_and_was_renewed(short_tmp: Path) -> None:
             renewed = stage.token.with_suffix(".new")
             renewed.write_text("second")
             os.replace(renewed, stage.token)
-            await stage.until_shown(load, other_than=first)
+            await until_shown(load, other_than=first)
         print(load.figures())
         assert load.failed == []
         assert [call.token for call in fake.calls][-1] == "second"

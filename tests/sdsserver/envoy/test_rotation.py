@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.sdsserver.envoy.stage import staged, until, until_refused, until_welcome
+from tests.sdsserver.envoy.stage import (
+    staged,
+    under,
+    until,
+    until_refused,
+    until_shown,
+    until_welcome,
+)
 from tests.support.fakeca import FakeCa
 from tests.support.testca import CA
 
@@ -22,7 +29,7 @@ LIFETIME = 4.0
 async def test_rotation_under_load_fails_no_request(short_tmp: Path, rotations: int) -> None:
     async with staged(short_tmp, FakeCa(lifetime=LIFETIME)) as stage:
         load = stage.load(stage.fake.ca)
-        async with stage.under(load):
+        async with under(load):
             await until(
                 lambda: (
                     len(load.serials) == 3
@@ -42,22 +49,22 @@ async def test_roots_rotate_with_an_overlap(short_tmp: Path) -> None:
     both = old.certificate + new.certificate
     async with staged(short_tmp, FakeCa(ca=old, lifetime=LIFETIME)) as stage:
         of_old, of_new = stage.load(old, roots=both), stage.load(new, roots=both)
-        async with stage.under(of_old):
+        async with under(of_old):
             with pytest.raises((OSError, EOFError)):
                 await of_new.tcp()
             stage.push_anchors(old, new)
             await until_welcome(of_new.tcp)
-            async with stage.under(of_new):
-                await stage.until_shown(of_old, of_new, other_than=set())
+            async with under(of_new):
+                await until_shown(of_old, of_new, other_than=set())
                 stage.fake.ca = new
                 await stage.until_served_by(new)
                 seen = {one for shown in of_old.serials.values() for one in shown}
-                await stage.until_shown(of_old, of_new, other_than=seen)
+                await until_shown(of_old, of_new, other_than=seen)
         stage.push_anchors(new)
         await until_refused(of_old.tcp)
         after = stage.load(new)
-        async with stage.under(after):
-            await stage.until_shown(after, other_than=set())
+        async with under(after):
+            await until_shown(after, other_than=set())
         for load in (of_old, of_new, after):
             print(load.figures())
             assert load.failed == []
