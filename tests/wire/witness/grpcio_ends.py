@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,6 +34,8 @@ from wire.h2io import Code
 Rpc = Any
 Context = Any
 Options = Sequence[tuple[str, int]]
+
+cygrpc: Any = importlib.import_module("grpc._cython.cygrpc")
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -78,21 +81,32 @@ class Side:
             self.received.append(receipt(message))
 
 
-class OneReply:
-    """A call whose only message is awaited, as a stream."""
+class ClientStream:
+    """A call of any kind as a stream.
 
-    def __init__(self, rpc: Rpc) -> None:
+    ``write`` goes below grpcio's own, which makes INTERNAL ("Internal error from Core") of whatever status comes while
+    it waits; a server may well answer before the client has sent all (RFC 9113 section 8.1).
+    """
+
+    def __init__(self, rpc: Rpc, kind: Kind) -> None:
         self._rpc = rpc
+        self._one_reply = kind.one_reply
         self._read = False
 
     async def read(self) -> Any:
+        if not self._one_reply:
+            return await self._rpc.read()
         if self._read:
             return grpc.aio.EOF
         self._read = True
         return await self._rpc
 
     async def write(self, message: bytes) -> None:
-        await self._rpc.write(message)
+        await self._rpc._metadata_sent.wait()
+        try:
+            await self._rpc._cython_call.send_serialized_message(message)
+        except cygrpc.InternalError:
+            raise EndOfMessages from None
 
 
 class GrpcioClient:
@@ -108,7 +122,7 @@ class GrpcioClient:
 
     async def _play(self, call: Call) -> Outcome:
         rpc, steps = self._open(call)
-        side = Side(OneReply(rpc) if call.kind.one_reply else rpc, FROM_CLIENT)
+        side = Side(ClientStream(rpc, call.kind), FROM_CLIENT)
         await _converse(rpc, side, steps)
         return Outcome(
             headers=of_script(await rpc.initial_metadata() or ()),
