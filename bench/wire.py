@@ -3,7 +3,8 @@
 
 Round trips one after the other (latency) and sixteen at a time (rate), server streams by size (messages and bytes a
 second, CPU of both ends), over unix, TCP and TLS 1.3; memory after messages of 50 MiB. All programs echo or make the
-same bytes, hold whole messages, and run with their own default windows. ``--profile`` shows where our own time goes.
+same bytes, hold whole messages, and run with their own default windows; ours also takes streams in pieces, as the relay
+does. ``--profile`` shows where our own time goes.
 grpc-go needs a Go toolchain and is left out without one.
 """
 
@@ -29,7 +30,7 @@ from tests.support.golang import build
 from tests.support.testca import CA
 
 KIB, MIB = 1024, 1024 * 1024
-OURS, AIO, GO = "ours", "grpc.aio", "grpc-go"
+OURS, PIECES, AIO, GO = "ours", "ours in pieces", "grpc.aio", "grpc-go"
 TRANSPORTS = ("unix", "tcp", "tls")
 PULLED = (16, KIB, 64 * KIB, MIB, 5 * MIB, 50 * MIB)
 ECHOED = (16, KIB, 64 * KIB, MIB)
@@ -100,6 +101,7 @@ class Way:
 def programs() -> dict[str, list[str]]:
     found = {
         OURS: [sys.executable, "-m", "bench.wire_ours"],
+        PIECES: [sys.executable, "-m", "bench.wire_ours", "-pieces"],
         AIO: [sys.executable, "-m", "bench.wire_grpcaio"],
     }
     if shutil.which("go"):
@@ -153,6 +155,8 @@ def measure(
     for cell in cells:
         for _ in range(rounds):
             for one in ways:
+                if one.name == PIECES and cell.mode != "pull":
+                    continue
                 before = one.server_cpu
                 said, peak = one.run(cell)
                 figures = found[cell][one.name]

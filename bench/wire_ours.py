@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from bench.wire_program import (
     PULL,
@@ -16,7 +17,7 @@ from bench.wire_program import (
     parse_pull,
     pull_request,
 )
-from wire.h2io import Connection, Limits, Server, ServerCall, connect
+from wire.h2io import Connection, Limits, Server, ServerCall, Status, connect
 from wire.h2io.tls import client_context, server_context
 
 LIMITS = Limits(max_message=0)
@@ -66,10 +67,38 @@ class OurClient(Client):
         return found
 
 
+class Pieces:
+    """Counts messages as they pass."""
+
+    def __init__(self) -> None:
+        self.whole = 0
+        self.ended: asyncio.Future[Status | None] = asyncio.get_running_loop().create_future()
+
+    def on_data(self, pieces: Sequence[memoryview], offset: int, length: int) -> None:
+        self.whole += offset + sum(map(len, pieces)) == length
+
+    def on_end(self, status: Status | None) -> None:
+        self.ended.set_result(status)
+
+    def on_writable(self) -> None:
+        pass
+
+
+class PiecesClient(OurClient):
+    async def pull(self, count: int, size: int) -> int:
+        call, sink = self._connection.open(PULL), Pieces()
+        call.attach(sink)
+        call.send_nowait(pull_request(count, size))
+        call.half_close()
+        await sink.ended
+        return sink.whole
+
+
 async def bench(options: Options) -> None:
     tls = client_context(roots=options.roots) if options.roots else None
     connection = await connect(options.address, tls=tls, server_name="localhost", limits=LIMITS)
-    await measure(OurClient(connection), options)
+    kind = PiecesClient if options.pieces else OurClient
+    await measure(kind(connection), options)
     await connection.close()
 
 

@@ -32,6 +32,8 @@ class Options:
     size: int
     count: int
     calls: int
+    pieces: bool
+    """Ours: take messages in pieces, as the relay does."""
 
 
 class Client(ABC):
@@ -58,6 +60,7 @@ def parse() -> Options:
     parser.add_argument("-size", type=int, default=1024)
     parser.add_argument("-count", type=int, default=1000)
     parser.add_argument("-calls", type=int, default=1)
+    parser.add_argument("-pieces", action="store_true")
     found = parser.parse_args()
     chain, key, roots = (
         Path(path).read_bytes() if path else b"" for path in (found.chain, found.key, found.roots)
@@ -72,6 +75,7 @@ def parse() -> Options:
         found.size,
         found.count,
         found.calls,
+        found.pieces,
     )
 
 
