@@ -21,18 +21,20 @@ from typing import Any
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from google.protobuf import any_pb2, json_format
 
+from mesh.errors import MeshError
 from sdsserver.x509 import facts_of_der
 from tests.support.envoy import find_envoy
 from tests.support.load import BODY, SAY
 from tests.support.meshed import cluster, listener, tcp_listener
 from tests.support.testca import Leaf
-from wire.h2io import Connection, RpcError, connect
+from wire.h2io import Connection, connect
 from wire.h2io.tls import client_context
 
 KNOWN = (tls_pb2,)
 """Known to the JSON parser once imported."""
 PACE = 0.01
 WAIT = 30.0
+FAILURES = (OSError, EOFError, TimeoutError, MeshError, AssertionError)
 _TYPES = "type.googleapis.com/envoy.extensions."
 _TLS = f"{_TYPES}transport_sockets.tls.v3.DownstreamTlsContext"
 
@@ -244,7 +246,7 @@ class MtlsLoad:
                 async with asyncio.timeout(WAIT):
                     self.serials[kind].add(await once())
                 self.done[f"new {kind}"] += 1
-            except (OSError, EOFError, TimeoutError, RpcError, AssertionError) as error:
+            except FAILURES as error:
                 self.failed.append(f"new {kind}: {error!r}")
             await asyncio.sleep(PACE)
 
@@ -302,7 +304,7 @@ class MtlsLoad:
                     await once()
                 self.done[f"held {kind}"] += 1
                 await asyncio.sleep(PACE)
-        except (OSError, EOFError, TimeoutError, RpcError, AssertionError) as error:
+        except FAILURES as error:
             self.failed.append(f"held {kind}: {error!r}")
 
     def _context(self) -> ssl.SSLContext:

@@ -167,12 +167,16 @@ async def test_a_machine_shows_its_token_first_and_then_its_own_certificate(
     short_tmp: Path,
 ) -> None:
     """PROV_CERT is OUTPUT_CERTS. After a restart the token is not needed any more."""
-    fake = FakeCa(lifetime=8.0)
+    fake = FakeCa(lifetime=40.0)
     fake.accept = lambda seen: bool(seen.token) if not seen.identities else seen.identities == (ME,)
     async with fake.serve(tls=fake.ca.issue(LOOPBACK), optional_client=True), rig(short_tmp) as vm:
         certs = vm.made.directory / "etc/certs"
         certs.mkdir(parents=True)
-        variables = {"PROV_CERT": str(certs), "OUTPUT_CERTS": str(certs)}
+        variables = {
+            "PROV_CERT": str(certs),
+            "OUTPUT_CERTS": str(certs),
+            "SECRET_GRACE_PERIOD_RATIO": "0.9",
+        }
         vm.start_with(fake, **variables)
         await vm.made.ready()
         await until(lambda: len(fake.calls) >= 2)

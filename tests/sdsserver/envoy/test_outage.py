@@ -48,8 +48,8 @@ async def test_a_ca_that_is_down_for_three_lifetimes(short_tmp: Path) -> None:
 async def test_a_token_that_expired_and_was_renewed(short_tmp: Path) -> None:
     """The file is read at each attempt: the first attempt after the token was replaced is taken."""
     valid = "first"
-    fake = FakeCa(lifetime=10.0, accept=lambda seen: seen.token == valid)
-    async with staged(short_tmp, fake) as stage:
+    fake = FakeCa(lifetime=30.0, accept=lambda seen: seen.token == valid)
+    async with staged(short_tmp, fake, grace_ratio=0.9) as stage:
         load = stage.load(fake.ca)
         async with under(load):
             await until_shown(load, other_than=set())
