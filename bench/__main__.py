@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 PARTS = {
+    "measured",
     "source",
     "relay_ours",
     "relay_grpcaio",

@@ -20,6 +20,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.measured import cpu_seconds, memory
 from wire import types
 from wire.h2io import ClientCall, Code, Connection, Limits, RpcError, Status, connect
 from wire.proto.discovery_pb2 import DeltaDiscoveryRequest
@@ -69,19 +70,11 @@ class Drain:
 
 
 def resident(process: asyncio.subprocess.Process | None) -> float:
-    if process is None:
-        return 0.0
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    return memory(process.pid) if process else 0.0
 
 
-def cpu_seconds(process: asyncio.subprocess.Process | None) -> float:
-    if process is None:
-        return 0.0
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def used(process: asyncio.subprocess.Process | None) -> float:
+    return cpu_seconds(process.pid) if process else 0.0
 
 
 @asynccontextmanager
@@ -144,11 +137,11 @@ async def measure(paths: list[Way], plan: dict[int, int], burst: int, rounds: in
     for size, count in plan.items():
         for _ in range(rounds):
             for path in paths:
-                before = cpu_seconds(path.process)
+                before = used(path.process)
                 for _ in range(max(1, count // rounds)):
                     took = await ask(path, drains[path.name], str(size), 1)
                     path.latencies.setdefault(size, []).append(took)
-                path.cpu[size] = path.cpu.get(size, 0.0) + cpu_seconds(path.process) - before
+                path.cpu[size] = path.cpu.get(size, 0.0) + used(path.process) - before
         if size >= 5 * MIB:
             for path in paths:
                 path.memory[f"after {size // MIB} MiB"] = resident(path.process)

@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.measured import cpu_seconds, memory
 from tests.support.golang import build
 
 MIB = 1024 * 1024
@@ -48,25 +49,15 @@ class Way:
     cpu: dict[int, float] = field(default_factory=dict)
     grown: dict[int, float] = field(default_factory=dict)
 
-    def memory(self, what: str) -> float:
-        """MiB of ``VmRSS`` or ``VmHWM``."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return next(int(r.split()[1]) / 1024 for r in status.splitlines() if r.startswith(what))
-
-    @property
-    def cpu_seconds(self) -> float:
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
     def scrape(self, size: int) -> None:
-        before = self.cpu_seconds
+        before = cpu_seconds(self.pid)
         began = time.perf_counter()
         received = fetch(self.port, f"/stats/prometheus?mib={size}")
         self.took.setdefault(size, []).append(time.perf_counter() - began)
-        self.cpu[size] = self.cpu.get(size, 0.0) + self.cpu_seconds - before
+        self.cpu[size] = self.cpu.get(size, 0.0) + cpu_seconds(self.pid) - before
         if received < size * MIB:
             raise RuntimeError(f"{self.name}: {received} bytes of {size} MiB came")
-        self.grown[size] = self.memory("VmHWM") - self.idle
+        self.grown[size] = memory(self.pid, "VmHWM") - self.idle
 
 
 def fetch(port: int, path: str) -> int:
@@ -133,7 +124,7 @@ def main() -> int:
             ways.append(stack.enter_context(started(name, *argv)))
         for one in ways:
             fetch(one.port, "/stats/prometheus?mib=5")
-            one.idle = one.memory("VmRSS")
+            one.idle = memory(one.pid)
         for size in SIZES:
             for _ in range(rounds):
                 for one in ways:

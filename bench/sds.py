@@ -22,6 +22,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.measured import cpu_seconds
 from bench.start import SDS_METHOD, bare_interpreter, first_secret, until_listening
 from ctl.demo.processes import Programs, free_ports, script
 from mesh.paths import CITADEL_ROOT, JWT, WORKLOAD_SOCKET_DIR, WORKLOAD_SOCKET_NAME
@@ -115,11 +116,6 @@ class Way:
     late: dict[int, list[float]] = field(default_factory=dict)
     cpu: dict[int, float] = field(default_factory=dict)
 
-    @property
-    def cpu_seconds(self) -> float:
-        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
     def push(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(b"push\n")
@@ -208,13 +204,13 @@ async def pushes(one: Way, streams: int, count: int) -> None:
     watchers = [Watcher(one.connection.open(SDS_METHOD)) for _ in range(streams)]
     async with asyncio.timeout(120):
         await all_came(watchers)
-        before = one.cpu_seconds
+        before = cpu_seconds(one.process.pid)
         for _ in range(count):
             began = time.perf_counter()
             one.push()
             await all_came(watchers)
             one.late.setdefault(streams, []).extend(each.at - began for each in watchers)
-        one.cpu[streams] = one.cpu.get(streams, 0.0) + one.cpu_seconds - before
+        one.cpu[streams] = one.cpu.get(streams, 0.0) + cpu_seconds(one.process.pid) - before
     for each in watchers:
         each.call.reset()
 

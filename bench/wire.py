@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.measured import cpu_seconds, memory
 from tests.support.golang import build
 from tests.support.testca import CA
 
@@ -70,17 +71,6 @@ class Way:
     server: subprocess.Popen[str]
     target: str
     tls: list[str]
-
-    @property
-    def server_cpu(self) -> float:
-        """Seconds, by the scheduler's own clock: ticks would be too coarse."""
-        tasks = Path(f"/proc/{self.server.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
-    def server_memory(self, what: str) -> float:
-        """MiB of ``VmRSS`` or ``VmHWM``."""
-        status = Path(f"/proc/{self.server.pid}/status").read_text()
-        return next(int(r.split()[1]) / KIB for r in status.splitlines() if r.startswith(what))
 
     def run(self, cell: Cell) -> tuple[dict[str, Any], float]:
         """The client's figures, and its peak of memory in MiB."""
@@ -157,10 +147,10 @@ def measure(
             for one in ways:
                 if one.name == PIECES and cell.mode != "pull":
                     continue
-                before = one.server_cpu
+                before = cpu_seconds(one.server.pid)
                 said, peak = one.run(cell)
                 figures = found[cell][one.name]
-                figures.server_cpu += one.server_cpu - before
+                figures.server_cpu += cpu_seconds(one.server.pid) - before
                 figures.client_cpu += said["cpu_seconds"]
                 figures.rate.append(said["messages"] / said["seconds"])
                 figures.bytes += said["bytes"]
@@ -223,7 +213,7 @@ def report(found: dict[Cell, dict[str, Figures]]) -> None:
 
 def report_memory(ways: Sequence[Way], idle: dict[str, float]) -> None:
     for what, words in (("VmHWM", "at its peak"), ("VmRSS", "after all")):
-        values = {one.name: one.server_memory(what) for one in ways}
+        values = {one.name: memory(one.server.pid, what) for one in ways}
         print(f"  server {words}: {beside(values, ' MiB', lower=True)}")
     print(f"  server before: {beside(idle, ' MiB', lower=True)}")
 
@@ -236,7 +226,7 @@ def one_transport(
         ways = [
             stack.enter_context(way(name, argv, transport, folder)) for name, argv in found.items()
         ]
-        idle = {one.name: one.server_memory("VmRSS") for one in ways}
+        idle = {one.name: memory(one.server.pid) for one in ways}
         report(measure(ways, cells, 1 if args.quick else args.rounds))
         report_memory(ways, idle)
 
