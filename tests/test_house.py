@@ -56,13 +56,8 @@ def test_each_module_has_its_test() -> None:
             place.glob(f"test_{path.stem}_*.py")
         ):
             missing.append(str(path.relative_to(REPO)))
-    assert sorted(set(missing) - TABLES - _covered_by_the_suite_of_their_room()) == []
+    assert sorted(set(missing) - TABLES) == []
 
 
 TABLES = {"mesh/ports.py", "mesh/paths.py", "agent/xds/options.py"}
 """Constants; checked where they are used."""
-
-
-def _covered_by_the_suite_of_their_room() -> set[str]:
-    """Modules that have no test of their own yet: a list that may only become shorter."""
-    return set((REPO / "tests" / "without_own_test.txt").read_text().split())

@@ -311,6 +311,14 @@ CONNECTION_FAULTS: dict[str, tuple[bytes, ErrorCode]] = {
         headers_frame(1, REQUEST) + frame(frames.DATA, 1, b"", frames.PADDED),
         ErrorCode.FRAME_SIZE_ERROR,
     ),
+    "padded headers without a length": (
+        frame(frames.HEADERS, 1, b"", frames.PADDED),
+        ErrorCode.FRAME_SIZE_ERROR,
+    ),
+    "goaway that rises": (
+        frames.goaway_frame(0, 0) + frames.goaway_frame(2, 0),
+        ErrorCode.PROTOCOL_ERROR,
+    ),
     "padding over the headers": (
         frame(frames.HEADERS, 1, b"\xff" + encode(REQUEST), frames.PADDED | frames.END_HEADERS),
         ErrorCode.PROTOCOL_ERROR,
@@ -685,6 +693,21 @@ def test_a_graceful_goaway_takes_what_is_under_way() -> None:
     assert server.gone
     assert not client.may_open
     assert client.is_open(late)
+
+
+def test_who_leaves_opens_no_stream() -> None:
+    client, _ = pair()
+    client.go_away()
+    assert not client.may_open
+
+
+def test_what_is_queued_is_told_until_it_is_taken() -> None:
+    client, stream = ready_client()
+    client.send_data(stream, (b"x" * 100,), 100)
+    assert client.queued == 100
+    take(client)
+    client.flushed(0)
+    assert client.queued == 0
 
 
 def test_a_number_of_a_thousand_digits_is_a_fault_and_no_crash() -> None:

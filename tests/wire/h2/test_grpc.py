@@ -18,6 +18,7 @@ from wire.h2.grpc import (
     decode_message,
     encode_message,
     format_timeout,
+    is_grpc,
     message_prefix,
     parse_timeout,
     status_of_reset,
@@ -136,6 +137,32 @@ def test_status_of_trailers(trailers: list[tuple[str, str]], http: str, status: 
 )
 def test_an_answer_without_grpc_status_is_told_by_http(http: str, code: Code) -> None:
     assert status_of_trailers([], http).code is code
+
+
+@pytest.mark.parametrize("text", [" a", "a ", " ", "  a b  ", "\ta"])
+def test_a_status_message_may_begin_and_end_in_spaces(text: str) -> None:
+    """RFC 9113 section 8.2.1 forbids them there, so they are escaped, and only there."""
+    encoded = encode_message(text)
+    assert encoded.strip(" \t") == encoded
+    assert decode_message(encoded) == text
+    assert encode_message("a b") == "a b"
+
+
+@pytest.mark.parametrize(
+    ("kind", "good"),
+    [
+        ("application/grpc", True),
+        ("application/grpc+proto", True),
+        ("application/grpc;charset=utf-8", True),
+        ("Application/GRPC", True),
+        ("application/grpc-web", False),
+        ("application/grpcx", False),
+        ("application/json", False),
+        ("", False),
+    ],
+)
+def test_content_types(kind: str, good: bool) -> None:
+    assert is_grpc(kind) is good
 
 
 def test_resets_map_to_codes() -> None:

@@ -39,6 +39,9 @@ def test_good_lists() -> None:
         ([*GOOD, ("te", "gzip")], "te other than trailers"),
         ([*GOOD, ("x", "a\r\nb: c")], "a line break or NUL in the value of x"),
         ([*GOOD, ("x", "\0")], "a line break or NUL in the value of x"),
+        ([*GOOD, ("x", " y")], "white space around the value of x"),
+        ([*GOOD, ("x", "y\t")], "white space around the value of x"),
+        ([*GOOD[:2], (":path", "/ ")], "white space around the value of :path"),
     ],
 )
 def test_malformed_requests(headers: Headers, why: str) -> None:
@@ -52,8 +55,25 @@ def test_malformed_responses_and_trailers() -> None:
 
 
 @pytest.mark.parametrize(
+    "status", ["", "20", "2000", "abc", "+20", " 20", "\u0662\u0660\u0660", "2\xb20"]
+)
+def test_a_status_has_three_digits(status: str) -> None:
+    assert response_fault([(":status", status)])
+
+
+def test_a_status_message_may_end_in_a_space() -> None:
+    assert trailers_fault([("grpc-message", "no way ")]) == ""
+
+
+@pytest.mark.parametrize(
     ("value", "length"), [("0", 0), ("12", 12), ("-1", -1), ("1x", -1), ("", -1)]
 )
 def test_content_length(value: str, length: int) -> None:
     assert content_length([("content-length", value)]) == length
     assert content_length([]) is None
+
+
+@pytest.mark.parametrize("status", ["204", "304"])
+def test_answers_without_content_may_tell_its_length(status: str) -> None:
+    assert content_length([(":status", status), ("content-length", "9")]) is None
+    assert content_length([(":status", "200"), ("content-length", "9")]) == 9

@@ -34,6 +34,13 @@ def test_streams_take_turns_at_the_connections_window() -> None:
     assert 200_000 - two.pending_size == 20_000
 
 
+def test_what_is_queued_counts_data_alone() -> None:
+    outbound = Outbound()
+    outbound.say(frames.SETTINGS_ACK)
+    outbound.data(stream(1, 65_535), (b"x" * 1000,), 1000)
+    assert (outbound.queued, outbound.unread) == (1000, 9)
+
+
 def test_limits_of_the_peer() -> None:
     outbound = Outbound()
     with pytest.raises(ConnectionFault):
