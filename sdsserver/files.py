@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Secrets that come from files: loading them, and noticing that they changed.
 
-A pair is served only when it is one, so a half-written rotation is never seen. Notifications say when
-to look; a slow poll looks anyway; what counts is the content, not what the file system says of it. A
-file that vanished, broke or expired while the last content is good keeps that in Envoy.
+A pair is served only when it is one and nobody is writing it, so a half-written rotation is never
+seen. Notifications say when to look; a slow poll looks anyway; what counts is the content, not what
+the file system says of it. A file that vanished, broke or expired while the last content is good keeps
+that in Envoy. Whoever asks for a name that is being loaded gets that load's outcome.
 Source: spec/agent.md 7.4, 7.8.
 """
 
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
@@ -20,16 +22,17 @@ import mesh.log
 from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import MeshError
-from sdsserver import chain, pem
 from sdsserver.metrics import Metrics
 from sdsserver.names import ROOT, SYSTEM_BUNDLES, SYSTEM_ROOT, WORKLOAD, FileName
 from sdsserver.options import SecretOptions
+from sdsserver.reading import Contents, contents, parse, present, reason, untimely
+from sdsserver.rotation import RECHECK
 from sdsserver.secret import Secret
 from sdsserver.waiting import event_or_timeout
 from sdsserver.x509 import Facts, facts
 
 if TYPE_CHECKING:
-    from mesh.inotify import Inotify  # brings ctypes: only where files are watched
+    from sdsserver.notices import Notices  # brings ctypes: only where files are watched
 
 log = mesh.log.get("sds")
 
@@ -45,6 +48,8 @@ class FileSecretFailed(MeshError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"{name}: {why}")
+        self.name = name
+        self.why = why
 
 
 @dataclass(slots=True)
@@ -59,8 +64,16 @@ class _Watched:
     leaf: Facts | None
     """Of a pair."""
     broken: str = ""
-    """The last fault that was logged, so that it is logged once."""
-    directories: list[str] = field(default_factory=list)
+    """Why what the files hold now is not served."""
+
+
+@dataclass(slots=True)
+class _Load:
+    """A load under way; others who want the name wait for it."""
+
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    outcome: Secret | FileSecretFailed | None = None
+    """None: whoever did it went away in the middle."""
 
 
 class FileSecrets:
@@ -75,7 +88,10 @@ class FileSecrets:
         self._on_update = on_update
         self._rng = Random()  # noqa: S311  spreads retries, guards nothing
         self._watched: dict[str, _Watched] = {}
-        self._inotify: Inotify | None = None
+        self._loads: dict[str, _Load] = {}
+        self._backoffs: dict[str, Backoff] = {}
+        """Of the names whose last load failed."""
+        self._notices: Notices | None = None
         self._noticed = asyncio.Event()
         self._system_root = next((path for path in SYSTEM_BUNDLES if os.path.exists(path)), "")
 
@@ -90,8 +106,7 @@ class FileSecrets:
 
     def watched(self) -> list[str]:
         """The files whose changes are told, by absolute path."""
-        paths = {path for watched in self._watched.values() for path in watched.files if path}
-        return sorted(os.path.abspath(path) for path in paths)
+        return sorted(os.path.abspath(path) for path in self._paths())
 
     def leaves(self) -> dict[str, Facts]:
         """The certificates that were served last, by name."""
@@ -99,44 +114,45 @@ class FileSecrets:
 
     async def load(self, name: str, files: FileName) -> Secret:
         """The secret as the files have it, once they are right. Raises FileSecretFailed."""
-        backoff = Backoff(initial=self._options.debounce, factor=2.0, jitter=0.1, cap=2.0)
-        end = self._clock.monotonic() + self._options.file_deadline
-        while True:
-            try:
-                raw = contents(files)
-                secret = parse(name, files, raw)
-            except (OSError, ValueError) as error:
-                why = reason(error)
+        outcome = None
+        while outcome is None:
+            other = self._loads.get(name)
+            if other is None:
+                with self._loading(name) as load:
+                    outcome = load.outcome = await self._load(name, files)
             else:
-                self._watch(name, secret, _watched(files, raw, secret))
-                return secret
-            delay = backoff.delay(self._rng)
-            if self._clock.monotonic() + delay > end:
-                self._metrics.file_secret_failures += 1
-                raise FileSecretFailed(name, why)
-            await self._clock.sleep(delay)
+                await other.done.wait()  # no deadline: a load has one
+                outcome = other.outcome
+        if isinstance(outcome, FileSecretFailed):
+            raise FileSecretFailed(outcome.name, outcome.why)
+        return outcome
 
     async def run(self) -> None:
         """Look at the files whenever something moves near them, and now and then anyway."""
         await self._noticed.wait()  # no deadline: nothing is watched yet, so nothing is opened
-        loop = asyncio.get_running_loop()
-        self._inotify = self._open_inotify()
+        from sdsserver.notices import Notices
+
+        self._notices = Notices(self._noticed.set, self._metrics)
         try:
-            if self._inotify:
-                loop.add_reader(self._inotify.fileno(), self._notice, self._inotify)
-            for watched in self._watched.values():
-                self._follow(watched)
+            self._notices.follow(self._paths())
             while True:
-                poll = self._options.poll if self._watched and self._options.poll else None
-                await event_or_timeout(self._noticed, poll, self._clock)
+                await event_or_timeout(self._noticed, self._rest(), self._clock)
                 self._noticed.clear()
                 await self._clock.sleep(self._options.debounce)
                 self._look()
         finally:
-            if self._inotify:
-                loop.remove_reader(self._inotify.fileno())
-                self._inotify.close()
-                self._inotify = None
+            self._notices.close()
+            self._notices = None
+
+    def _rest(self) -> float | None:
+        """Seconds until the next look that nothing calls for."""
+        waiting = any(each.broken for each in self._watched.values())
+        if waiting or (self._notices and self._notices.blind):
+            return min(self._options.poll or RECHECK, RECHECK)
+        return self._options.poll or None
+
+    def _paths(self) -> set[str]:
+        return {path for watched in self._watched.values() for path in watched.files if path}
 
     def _well_known(self, name: str) -> FileName | None:
         """The well-known files, unless they are our own output."""
@@ -149,119 +165,103 @@ class FileSecrets:
         found = present(files.chain) and present(files.key)
         return FileName(chain=files.chain, key=files.key) if found else None
 
+    @contextmanager
+    def _loading(self, name: str) -> Iterator[_Load]:
+        load = self._loads[name] = _Load()
+        try:
+            yield load
+        finally:
+            del self._loads[name]
+            load.done.set()
+
+    async def _load(self, name: str, files: FileName) -> Secret | FileSecretFailed:
+        """Try until it is right or the time is up; a name that failed before is tried more slowly."""
+        fresh = Backoff(initial=self._options.debounce, factor=2.0, jitter=0.1, cap=2.0)
+        backoff = self._backoffs.setdefault(name, fresh)
+        end = self._clock.monotonic() + self._options.file_deadline
+        while True:
+            try:
+                found = self._whole(files)
+                secret = parse(name, files, found.raw)
+            except (OSError, ValueError) as error:
+                why = reason(error)
+            else:
+                del self._backoffs[name]
+                self._watch(name, secret, _watched(files, found.raw, secret))
+                return secret
+            delay = backoff.delay(self._rng)
+            if self._clock.monotonic() + delay > end:
+                self._metrics.file_secret_failures += 1
+                return FileSecretFailed(name, why)
+            await self._clock.sleep(delay)
+
+    def _whole(self, files: FileName) -> Contents:
+        """What the files hold. Raises ValueError while they are being written, and OSError."""
+        found = contents(files)
+        self._check_done(files)
+        found.check_whole(self._clock.now(), within=self._options.file_deadline)
+        return found
+
+    def _check_done(self, files: FileName) -> None:
+        if self._notices is None:
+            return
+        for path in filter(None, files):
+            if self._notices.being_written(path, within=self._options.file_deadline):
+                raise ValueError(f"{path} is being written")
+
     def _watch(self, name: str, secret: Secret, watched: _Watched) -> None:
         known = name in self._watched
         self._watched[name] = watched
-        self._follow(watched)
-        if watched.leaf and (why := _validity(watched.leaf, self._clock.now())):
+        self._count()
+        if watched.leaf and (why := untimely(watched.leaf, self._clock.now())):
             log.warning("certificate file served all the same", name=secret.name, why=why)
+        if self._notices:
+            self._notices.follow(self._paths())
         if not known:
-            self._noticed.set()  # the loop may be waiting without a poll
-
-    def _follow(self, watched: _Watched) -> None:
-        """Watch the directories that lead to the files now; links may lead elsewhere than before."""
-        if self._inotify is None:
-            return
-        watched.directories = sorted(
-            {where for path in watched.files if path for where in chain.directories(path)}
-        )
-        for directory in watched.directories:
-            try:
-                self._inotify.add(directory)
-            except OSError as error:
-                self._metrics.file_watcher_failures += 1
-                log.debug("directory not watched, polling", path=directory, why=error.strerror)
-
-    def _open_inotify(self) -> Inotify | None:
-        from mesh.inotify import Inotify
-
-        try:
-            return Inotify()
-        except OSError as error:
-            self._metrics.file_watcher_failures += 1
-            log.warning("no file notifications, polling", why=error.strerror)
-            return None
-
-    def _notice(self, inotify: Inotify) -> None:
-        if inotify.read():
-            self._noticed.set()
+            self._noticed.set()  # it may have changed before it was watched
 
     def _look(self) -> None:
+        if self._notices:  # first, so that a change after the reading is told
+            self._notices.follow(self._paths())
         for name, watched in list(self._watched.items()):
             try:
-                raw = contents(watched.files)
-                if hash(raw) == watched.fingerprint and not watched.broken:
+                found = contents(watched.files)
+                if hash(found.raw) == watched.fingerprint:
+                    watched.broken = ""
                     continue
-                self._follow(watched)
-                found = self._judged(name, watched, raw)
+                self._check_done(watched.files)
+                found.check_whole(self._clock.now(), within=self._options.file_deadline)
+                judged = self._judged(name, watched, found.raw)
             except (OSError, ValueError) as error:
                 self._broken(name, watched, reason(error))
                 continue
-            self._watched[name] = found
-            if found.public != watched.public:
+            self._watched[name] = judged
+            if judged.public != watched.public:
                 log.info("secret file changed", name=name)
                 self._on_update(name)
+        self._count()
 
     def _judged(self, name: str, old: _Watched, raw: tuple[bytes, ...]) -> _Watched:
         """What the files hold now. Raises ValueError when that is worse than what was served last."""
         found = _watched(old.files, raw, parse(name, old.files, raw))
-        found.directories = old.directories
         now = self._clock.now()
         if found.leaf and found.public != old.public:
-            why = _validity(found.leaf, now)
+            why = untimely(found.leaf, now)
             if why and old.leaf and old.leaf.valid_at(now):
                 raise ValueError(f"new {why}, the old one is still good")
         return found
 
     def _broken(self, name: str, watched: _Watched, why: str) -> None:
-        if watched.broken != why:
-            watched.broken = why
-            self._follow(watched)
+        """Said once for each fault; the seconds in it are none."""
+        if not watched.broken:
+            self._metrics.files_refused += 1
+        if _kind(watched.broken) != _kind(why):
             log.warning("changed secret file not usable yet", name=name, why=why)
+        watched.broken = why
 
-
-def read(name: str, files: FileName) -> Secret:
-    """The secret as the files have it now. Raises OSError, and ValueError for content that is not right."""
-    return parse(name, files, contents(files))
-
-
-def contents(files: FileName) -> tuple[bytes, ...]:
-    """The bytes of each file. Raises OSError."""
-    return tuple(_content(path) for path in files if path)
-
-
-def parse(name: str, files: FileName, raw: tuple[bytes, ...]) -> Secret:
-    """The secret that ``raw``, read of ``files``, makes. Raises ValueError for content that is not right."""
-    if files.is_root:
-        roots, dropped = pem.valid_roots(raw[0])
-        if dropped:
-            log.warning(
-                "invalid certificates in root file left out", path=files.root, count=dropped
-            )
-        return Secret(name, root=roots)
-    pair = Secret(name, chain=raw[0], key=raw[1])
-    pem.check_pair(pair.chain, pair.key)
-    return pair
-
-
-def present(path: str) -> bool:
-    """Whether the file is readable and not empty."""
-    try:
-        return os.stat(path).st_size > 0 and os.access(path, os.R_OK)
-    except OSError:
-        return False
-
-
-def reason(error: Exception) -> str:
-    """What to tell of a fault: never the content, only what is wrong with it."""
-    if isinstance(error, OSError):
-        return f"{error.filename}: {(error.strerror or 'unreadable').lower()}"
-    return str(error)
-
-
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    def _count(self) -> None:
+        self._metrics.files_unusable = sum(bool(each.broken) for each in self._watched.values())
+        self._metrics.file_expiry = {name: leaf.not_after for name, leaf in self.leaves().items()}
 
 
 def _watched(files: FileName, raw: tuple[bytes, ...], secret: Secret) -> _Watched:
@@ -269,10 +269,5 @@ def _watched(files: FileName, raw: tuple[bytes, ...], secret: Secret) -> _Watche
     return _Watched(files, secret.root or secret.chain, hash(raw), leaf)
 
 
-def _validity(leaf: Facts, now: float) -> str:
-    """What is wrong with the certificate's time; empty when nothing is."""
-    if now >= leaf.not_after:
-        return f"certificate expired {now - leaf.not_after:.0f} s ago"
-    if now < leaf.not_before:
-        return f"certificate is not valid for another {leaf.not_before - now:.0f} s"
-    return ""
+def _kind(why: str) -> str:
+    return "".join(each for each in why if not each.isdigit())

@@ -6,6 +6,7 @@ Source: spec/agent.md 7.10, 11.1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sdsserver.protocol import Counts
@@ -13,6 +14,8 @@ from sdsserver.protocol import Counts
 _SDS = '{type="sds"}'
 _CSR = '{request_type="csr"}'
 
+Row = tuple[str, str, str, float]
+"""Family, its type, labels, value."""
 
 BOUNDS = (0.01, 0.1, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0)
 """The peer's buckets of seconds for one send."""
@@ -57,6 +60,12 @@ class Metrics:
     """Sum over all requests."""
     file_secret_failures: int = 0
     file_watcher_failures: int = 0
+    files_refused: int = 0
+    """Changes of secret files that were not served as they were: half-written, no pair, out of time."""
+    files_unusable: int | None = None
+    """Names whose files hold something now that is not served; None where none is served from files."""
+    file_expiry: dict[str, float] = field(default_factory=dict)
+    """NotAfter of each certificate that files brought, by name."""
     internal_errors: int = 0
     write_timeouts: int = 0
     streams: Counts = field(default_factory=Counts)
@@ -70,7 +79,7 @@ class Metrics:
 
     def render(self, now: float) -> str:
         """Prometheus text; as in the peer's, a counter appears with its first count."""
-        rows: list[tuple[str, str, str, float]] = [
+        rows: list[Row] = [
             ("istio_agent_num_outgoing_requests", "counter", _CSR, self.requests),
             ("istio_agent_num_failed_outgoing_requests", "counter", _CSR, self.failed_requests),
             ("istio_agent_num_outgoing_retries", "counter", _CSR, self.retries),
@@ -101,9 +110,34 @@ class Metrics:
             rows.append((name, "gauge", "", served - now))
         if self.differs is not None:
             rows.append(("pilothouse_served_cert_differs", "gauge", "", self.differs))
-        text = "".join(
-            f"# TYPE {name} {kind}\n{name}{labels} {value:.17g}\n"
-            for name, kind, labels, value in rows
-            if value or kind == "gauge"
-        )
-        return text + self.sends.render()
+        rows += self._files(now)
+        return _text(rows) + self.sends.render()
+
+    def _files(self, now: float) -> list[Row]:
+        """What files brought; nothing where none did."""
+        rows: list[Row] = [
+            ("pilothouse_secret_files_refused_total", "counter", "", self.files_refused)
+        ]
+        if self.files_unusable is not None:
+            rows.append(("pilothouse_secret_files_unusable", "gauge", "", self.files_unusable))
+        name = "pilothouse_file_cert_expiry_seconds"
+        for resource, dies in self.file_expiry.items():
+            rows.append((name, "gauge", f'{{resource_name="{_quoted(resource)}"}}', dies - now))
+        return rows
+
+
+def _text(rows: Iterable[Row]) -> str:
+    """Each family's type once, before its first row."""
+    lines, last = [], ""
+    for name, kind, labels, value in rows:
+        if not value and kind != "gauge":
+            continue
+        if name != last:
+            lines.append(f"# TYPE {name} {kind}\n")
+            last = name
+        lines.append(f"{name}{labels} {value:.17g}\n")
+    return "".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

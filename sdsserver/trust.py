@@ -11,6 +11,7 @@ _BLOCK = re.compile(
     re.DOTALL,
 )
 _CERTIFICATE = b"CERTIFICATE"
+_BEGIN = b"-----BEGIN "
 
 
 def concat_certs(certs: Iterable[str]) -> str:
@@ -28,6 +29,14 @@ def certificate_blocks(pem: bytes) -> Iterator[bytes]:
     for match in _BLOCK.finditer(pem):
         if match["kind"] == _CERTIFICATE:
             yield match[0]
+
+
+def unfinished(pem: bytes) -> bool:
+    """Whether the text breaks off within a block, or within the line that begins one."""
+    end = max((match.end() for match in _BLOCK.finditer(pem)), default=0)
+    tail = pem[end:].rstrip()
+    last = tail.rpartition(b"\n")[2]
+    return _BEGIN in tail or (bool(last) and _BEGIN.startswith(last))
 
 
 def merge_roots(*bundles: bytes) -> bytes:

@@ -5,21 +5,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mesh.clock import SystemClock
+from mesh.clock import Clock, SystemClock
 from mesh.identity import Identity
 from mesh.inotify import Inotify
 from sdsserver import files as files_module
-from sdsserver.files import FileSecretFailed, FileSecrets, parse, read
+from sdsserver.files import FileSecretFailed, FileSecrets
 from sdsserver.metrics import Metrics
 from sdsserver.names import SYSTEM_ROOT, FileName
 from sdsserver.options import CertFiles, SecretOptions
+from sdsserver.reading import Contents, parse, read
+from sdsserver.reading import contents as read_contents
+from tests.support.clock import FakeClock
 from tests.support.testca import CA, Leaf
 
 ME = Identity(trust_domain="cluster.local", namespace="a", service_account="b")
@@ -27,7 +31,7 @@ ROOTS = CA("files")
 
 
 class World:
-    def __init__(self, tmp: Path, **options: Any) -> None:
+    def __init__(self, tmp: Path, *, clock: Clock | None = None, **options: Any) -> None:
         self.tmp = tmp
         self.told: asyncio.Queue[str] = asyncio.Queue()
         self.metrics = Metrics()
@@ -42,7 +46,7 @@ class World:
                 **options,
             }
         )
-        self.files = FileSecrets(found, SystemClock(), self.metrics, self.told.put_nowait)
+        self.files = FileSecrets(found, clock or SystemClock(), self.metrics, self.told.put_nowait)
 
     @property
     def pair(self) -> str:
@@ -64,6 +68,13 @@ class World:
             await asyncio.sleep(0)
             yield
             task.cancel()
+
+    async def hours_pass(self, clock: FakeClock, holds: Callable[[], bool]) -> None:
+        """Until ``holds``; events of the kernel come in real time, debouncing is on ``clock``."""
+        async with asyncio.timeout(20):
+            while not holds():
+                await asyncio.sleep(0.005)
+                await clock.advance(0.05)
 
     async def next(self) -> str:
         async with asyncio.timeout(20):
@@ -329,3 +340,121 @@ async def test_what_is_expired_from_the_start_is_served_and_said(
         assert "certificate expired" in capsys.readouterr().out
         leaf().write(tmp_path)
         assert await world.next() == world.pair
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of files, one for each time that some are read."""
+    found: list[str] = []
+
+    def contents(files: FileName) -> Contents:
+        found.append(next(filter(None, files)))
+        return read_contents(files)
+
+    monkeypatch.setattr(files_module, "contents", contents)
+    return found
+
+
+async def test_all_who_ask_for_a_name_share_one_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, reads = World(tmp_path, file_deadline=20.0), counted(monkeypatch)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(world.load(world.root)) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert len(reads) == 1
+        leaf().write(tmp_path)
+        await asyncio.wait(tasks)
+    assert len(reads) < 10
+
+
+async def test_a_failed_load_fails_for_all_who_asked(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    tasks = [asyncio.ensure_future(world.load(world.root)) for _ in range(5)]  # noqa: TID251  outcomes apart
+    await asyncio.wait(tasks)
+    assert all(isinstance(task.exception(), FileSecretFailed) for task in tasks)
+    assert len({id(task.exception()) for task in tasks}) == 5
+    assert world.metrics.file_secret_failures == 1
+
+
+async def test_when_the_one_who_loads_goes_away_another_goes_on(tmp_path: Path) -> None:
+    world = World(tmp_path, file_deadline=20.0)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(world.load(world.root))
+        second = group.create_task(world.load(world.root))
+        await asyncio.sleep(0)
+        first.cancel()
+        leaf().write(tmp_path)
+        await second
+    assert world.files.watched()
+
+
+async def test_a_name_that_failed_is_tried_more_slowly_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(auto=True)
+    world = World(tmp_path, file_deadline=10.0, clock=clock, debounce=0.1)
+    reads = counted(monkeypatch)
+    for wanted in (range(7, 12), range(5, 7), range(5, 7)):
+        reads.clear()
+        with pytest.raises(FileSecretFailed):
+            await world.load(world.root)
+        assert len(reads) in wanted
+    reads.clear()
+    with pytest.raises(FileSecretFailed):
+        await world.load(world.pair)
+    assert len(reads) in range(7, 12)
+    leaf().write(tmp_path)
+    await world.load(world.root)
+    (tmp_path / "root-cert.pem").unlink()
+    reads.clear()
+    with pytest.raises(FileSecretFailed):
+        await world.load(world.root)
+    assert len(reads) in range(7, 12)
+
+
+async def test_a_certificate_of_tomorrow_is_served_when_it_begins_without_any_event(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The poll is off: only the clock can tell."""
+    clock = FakeClock(now=time.time())
+    leaf().write(tmp_path)
+    world = World(tmp_path, clock=clock, poll=0.0)
+    async with world.running():
+        await world.load(world.pair)
+        ROOTS.issue(str(ME), begin=600.0).write(tmp_path)
+        await world.hours_pass(clock, lambda: "not valid for another" in capsys.readouterr().out)
+        assert world.metrics.files_unusable == 1
+        assert world.told.empty()
+        clock.jump(700.0)
+        await clock.advance(6.0)
+        await clock.advance(1.0)
+        assert await world.next() == world.pair
+    assert world.metrics.files_refused == 1
+    assert world.metrics.files_unusable == 0
+
+
+async def test_when_the_old_one_ends_the_new_one_is_served_however_bad(tmp_path: Path) -> None:
+    """Both out of time: the newer is what the operator wants seen; the poll is off."""
+    clock = FakeClock(now=time.time())
+    ROOTS.issue(str(ME), lifetime=100.0).write(tmp_path)
+    world = World(tmp_path, clock=clock, poll=0.0)
+    async with world.running():
+        await world.load(world.pair)
+        ROOTS.issue(str(ME), begin=600.0).write(tmp_path)
+        await world.hours_pass(clock, lambda: world.metrics.files_unusable == 1)
+        clock.jump(101.0)
+        await clock.advance(6.0)
+        await clock.advance(1.0)
+        assert await world.next() == world.pair
+
+
+async def test_the_ends_of_file_certificates_are_told(tmp_path: Path) -> None:
+    made = leaf()
+    made.write(tmp_path)
+    world = World(tmp_path)
+    await world.load(world.pair)
+    end = made.parsed.not_valid_after_utc.timestamp()
+    assert world.metrics.file_expiry == {world.pair: end}
+    text = world.metrics.render(end - 60)
+    assert f'pilothouse_file_cert_expiry_seconds{{resource_name="{world.pair}"}} 60\n' in text
+    assert "pilothouse_secret_files_unusable 0\n" in text

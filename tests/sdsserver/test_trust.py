@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from sdsserver.trust import certificate_blocks, concat_certs, merge_roots
+import pytest
+
+from sdsserver.trust import certificate_blocks, concat_certs, merge_roots, unfinished
 
 A = b"-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----"
 B = b"-----BEGIN CERTIFICATE-----\nQg==\n-----END CERTIFICATE-----"
@@ -28,3 +30,16 @@ def test_only_certificates_count_whatever_stands_between() -> None:
 def test_an_unfinished_block_does_not_swallow_the_next() -> None:
     unfinished = b"-----BEGIN CERTIFICATE-----\nQQ=="
     assert [b.strip() for b in certificate_blocks(unfinished + b"\n" + A)] == [A]
+
+
+WHOLE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("after", [b"", b"\n\n", b"# a comment\n", b"some text", WHOLE])
+def test_whole_texts(after: bytes) -> None:
+    assert not unfinished(WHOLE + after)
+
+
+def test_every_cut_within_a_block_is_seen() -> None:
+    for at in range(1, len(WHOLE) - 1):
+        assert unfinished(WHOLE + WHOLE[:at]), at
