@@ -123,9 +123,8 @@ class BlockWriter:
         if size == encoder.header_table_size:
             return  # the library would take it for "no change" and forget one that is not told yet
         encoder.header_table_size = size
-        changes = encoder.table_size_changes
-        if len(changes) > 2:  # "the smallest ... and the final": what was between need not be told
-            encoder.table_size_changes = [min(changes), changes[-1]]
+        smallest = min(encoder.table_size_changes)  # "MUST be signaled", besides the final one
+        encoder.table_size_changes = [smallest, size] if smallest < size else [size]
 
 
 def _octets(text: str) -> bytes:

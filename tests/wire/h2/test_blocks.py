@@ -32,11 +32,12 @@ def test_table_sizes_are_told_as_the_smallest_and_the_last() -> None:
     assert reader.begin(frames.END_HEADERS, 1, block) == [("x-a", "1")]
 
 
-def test_a_table_size_that_is_set_twice_is_told() -> None:
+@pytest.mark.parametrize("sizes", [(9, 9), (2000, 9), (9, 2000), (2000, 9, 1000), (9, 0, 9)])
+def test_sizes_set_between_two_blocks_are_told_as_the_last_allows(sizes: tuple[int, ...]) -> None:
     writer, peer = BlockWriter(), hpack.Decoder()
-    for _ in range(2):
-        writer.set_table_size(9)
-    peer.max_allowed_table_size = 9
+    for size in sizes:
+        writer.set_table_size(size)
+    peer.max_allowed_table_size = sizes[-1]
     assert peer.decode(writer.encode([("x-a", "1")]), raw=True) == [(b"x-a", b"1")]
 
 
