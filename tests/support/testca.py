@@ -136,7 +136,8 @@ class CA:
 def _builder(
     subject: x509.Name, issuer: x509.Name, lifetime: float, begin: float
 ) -> x509.CertificateBuilder:
-    start = datetime.now(UTC) + timedelta(seconds=begin)
+    # OpenSSL's clock is the kernel's coarse one: in a second's first milliseconds it still shows the last second
+    start = datetime.now(UTC) + timedelta(seconds=begin) - timedelta(seconds=0.05)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
