@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Header blocks of any bytes, one after the other in one connection, and each list that decodes sent on.
 
-An input is a row of ``[how, length, bytes]``: ``how`` cuts the block in two frames and changes our table's size.
+An input is a row of ``[how, length, bytes]``: ``how`` cuts the block in two frames and changes our table's size; without
+bytes it is only that.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def blocks(data: bytes) -> None:
             size = (how >> 1 & 31) * 300
             writer.set_table_size(size)
             peer.max_allowed_table_size = size
+        if not block:
+            continue
         try:
             headers = _read(reader, block, cut=how >> 1 & 31)
         except ConnectionFault as fault:

@@ -174,6 +174,10 @@ REQUESTS: dict[str, Headers] = {
 }
 BLOCKS: dict[str, bytes] = {
     "10.5.1-bomb": bytes([2 << 6, len(INDEXED_BOMB) + 3 >> 2]) + INDEXED_BOMB,
+    "6.5.2-tables": bytes([1 | 9 << 1, 0, 1 | 2 << 1, 3])
+    + b"\x82\x86\x84"
+    + bytes([1 | 3 << 1, 0, 1 | 3 << 1, 0, 0, 5])
+    + b"\x40\x01a\x01b",
     "6.5.2-large-table": b"".join(
         bytes([1 | 30 << 1, 206]) + b"\x40\x01" + bytes([0x61 + n]) + b"\x7f\x4a" + b"v" * 201
         for n in range(24)
