@@ -131,7 +131,7 @@ STREAMS: dict[str, Case] = {
     "RST_STREAM on an even stream": broken("5.1.1", frames.reset_frame(2, 0)),
     "WINDOW_UPDATE on an even stream": broken("5.1.1", frames.window_frame(2, 1)),
     "PUSH_PROMISE that we refused": broken(
-        "8.4", frame(frames.PUSH_PROMISE, 1, b"\0\0\0\2" + encode(RESPONSE), frames.END_HEADERS)
+        "6.6", frame(frames.PUSH_PROMISE, 1, b"\0\0\0\2" + encode(RESPONSE), frames.END_HEADERS)
     ),
     "another frame inside a field block": broken(
         "6.2", headers_frame(1, RESPONSE, 0) + frames.ping_frame(bytes(8))

@@ -14,6 +14,20 @@ on an idle stream ends the connection, since "RST_STREAM frames MUST NOT be sent
 Windows. The connection's window is given back as bytes arrive, a stream's when the owner says so
 (``credit``): a stream whose owner does not take is stopped by its own window and stops no other.
 
+The connection. ``walk`` holds back everything before the preface is whole (3.4); then it is
+
+    state      told by               the peer's new streams    ends with
+    greeting   not ``ready``         -  (SETTINGS only)        the peer's first SETTINGS (3.4)
+    open       ``ready``             taken                     ``leave``, ``go_away``, a fault
+    leaving    ``Leaving.ANNOUNCED`` taken: they were under    the answer to our PING (6.8)
+                                     way
+    gone       ``Leaving.GONE``      decoded and ignored       its owner: the last stream is over
+    failed     ``failed``            not looked at             its owner: GOAWAY is sent (5.4.1)
+
+and, beside these, ``peer_going_away``: "Receivers of a GOAWAY frame MUST NOT open additional streams on
+the connection" (6.8). What the peer's GOAWAY disowns was not processed; its last stream may only fall,
+since the peer's word was perhaps acted on ("Endpoints MUST NOT increase the value", 6.8).
+
 A frame of a stream without an object, told by its number (5.1.1) and ``_lately_closed``:
 
     number              PRIORITY  WINDOW_UPDATE  RST_STREAM  DATA            HEADERS
@@ -24,8 +38,8 @@ A frame of a stream without an object, told by its number (5.1.1) and ``_lately_
 
 Floods. What costs us and carries nothing is counted (``Budget``): frames of that kind against useful
 ones, WINDOW_UPDATE against the DATA that we sent, resets against time, and answers that the peer does
-not read against ``Limits.max_unread`` (10.5: "an endpoint MAY treat activity that is suspicious as a
-connection error of type ENHANCE_YOUR_CALM").
+not read against ``Limits.max_unread`` (10.5: "An endpoint MAY treat activity that is suspicious as a
+connection error ... of type ENHANCE_YOUR_CALM").
 
 Leaving (6.8), graceful on a server: ``leave`` sends GOAWAY with 2^31-1 and a PING; requests under way
 are still taken; the PING's answer shows that the client has read it, and the real last stream is told.
@@ -364,7 +378,7 @@ class H2Connection(FrameWalk):
                     self._on_window(stream, payload)
                 case _:  # PUSH_PROMISE
                     raise ConnectionFault(
-                        ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE without ENABLE_PUSH (8.4)"
+                        ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE without ENABLE_PUSH (6.6)"
                     )
         except StreamFault as fault:
             self._break_stream(fault.stream, fault.code, fault.why)

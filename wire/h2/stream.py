@@ -8,6 +8,11 @@ number instead of by an object:
     we end           HALF_LOCAL    -             CLOSED
     the peer ends    HALF_REMOTE   CLOSED        -  (a frame of the peer is STREAM_CLOSED)
     RST_STREAM       CLOSED        CLOSED        CLOSED
+
+The sentences behind it: to what comes in HALF_REMOTE, but for WINDOW_UPDATE, PRIORITY and RST_STREAM, an
+endpoint "MUST respond with a stream error ... of type STREAM_CLOSED"; HALF_LOCAL "cannot be used for
+sending frames other than WINDOW_UPDATE, PRIORITY, and RST_STREAM"; "An endpoint MUST NOT send frames
+other than PRIORITY on a closed stream".
 """
 
 from __future__ import annotations
