@@ -6,17 +6,37 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
 
 from mesh.errors import UpstreamUnavailable
-from tests.support.h2frames import EMPTY_SETTINGS, RESPONSE, headers_frame, message_frame
+from tests.support.h2frames import (
+    EMPTY_SETTINGS,
+    RESPONSE,
+    frame,
+    headers_frame,
+    message_frame,
+)
 from tests.support.h2scripted import DEADLINE, Conversation, scripted
 from tests.support.testca import CA
 from tests.wire.misbehaving import ANSWER, BEGINNINGS, CASES, END, HEAD, LIMITS
-from wire.h2.frames import ErrorCode
-from wire.h2io import Code, Connection, Keepalive, RpcError, Status, connect
+from wire.h2 import frames
+from wire.h2.frames import ErrorCode, Setting
+from wire.h2.grpc import message_prefix
+from wire.h2.limits import MIB
+from wire.h2io import (
+    ClientCall,
+    Code,
+    Connection,
+    Keepalive,
+    Limits,
+    RpcError,
+    Status,
+    connect,
+)
 from wire.h2io.tls import client_context, server_context
 
 
@@ -258,3 +278,67 @@ async def test_an_answer_while_the_request_still_waits_for_a_window() -> None:
         await connection.close()
     assert server.resets(1) == [ErrorCode.NO_ERROR]
     assert sum(len(each.payload) for each in server.heard if each.kind == 0) == 65_535
+
+
+@pytest.fixture
+def traced() -> Iterator[Callable[[], float]]:
+    """MiB that Python allocated at its peak since the test began."""
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    yield lambda: (tracemalloc.get_traced_memory()[1] - before) / MIB
+    tracemalloc.stop()
+
+
+async def test_a_server_that_pours_into_a_call_that_nobody_reads(
+    traced: Callable[[], float],
+) -> None:
+    """It may fill the stream's window and no more; what it says beyond that ends the stream."""
+    piece = frame(0, 1, (message_prefix(11) + b"hello world") * 1000)
+    limits = Limits(stream_window=MIB)
+
+    async def script(server: Conversation) -> None:
+        await server.hear_request()
+        await server.say(HEAD)
+        for _ in range(2000):  # 32 MB
+            await server.say(piece)
+        await server.hear_pong()
+
+    async with scripted(script) as served:
+        connection = await connect(served.target, limits=limits)
+        call = connection.open("/s/M")
+        call.send_nowait(b"")
+        call.half_close()
+        server = await served.conversation()
+        await connection.close()
+    assert ErrorCode.FLOW_CONTROL_ERROR in server.resets(1)
+    assert call.status is not None
+    assert call.status.code is Code.INTERNAL
+    assert traced() < 16  # messages of 11 bytes cost 64 more each
+
+
+async def test_a_server_that_never_reads(traced: Callable[[], float]) -> None:
+    """With all its windows open: what we have to say waits in who says it, until the deadline."""
+    open_wide = frames.settings_frame({Setting.INITIAL_WINDOW_SIZE: frames.MAX_WINDOW})
+    open_wide += frames.window_frame(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW)
+    over = asyncio.Event()
+
+    async def script(server: Conversation) -> None:
+        await over.wait()
+
+    async def fill(call: ClientCall) -> None:
+        while True:
+            await call.send(bytes(100_000))
+
+    async def pour(call: ClientCall) -> None:
+        with pytest.raises(RpcError, match="DEADLINE_EXCEEDED"):
+            await fill(call)
+
+    async with scripted(script, greeting=open_wide) as served:
+        connection = await connect(served.target)
+        async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+            for _ in range(10):
+                group.create_task(pour(connection.open("/s/M", timeout=0.3)))
+        assert traced() < 12
+        over.set()
+        await served.conversation()
+        await connection.close()
