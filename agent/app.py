@@ -17,7 +17,7 @@ from random import Random
 from typing import Any, NoReturn
 
 import mesh.log
-from agent import version
+from agent import coredumps, version
 from agent.admin.resources import usage
 from agent.admin.server import AdminServer
 from agent.admin.timeline import last_nack
@@ -28,6 +28,7 @@ from agent.envoy.inbound import EnvoyInbound
 from agent.envoy.launcher import Launcher
 from agent.envoy.supervisor import Supervisor
 from agent.envoy.upgrade import Upgrader
+from agent.google_token import GoogleToken
 from agent.lifecycle import Lifecycle
 from agent.readiness import Readiness
 from agent.settings import Settings
@@ -61,6 +62,9 @@ BOOTSTRAP_DEADLINE = 30.0
 
 async def run_agent(settings: Settings, clock: Clock) -> ExitCode:
     """One life of the agent. Raises the first error of ours that no part can live with."""
+    if not settings.core_dumps:
+        process = replace(settings.process, core_limits=coredumps.refuse())
+        settings = replace(settings, process=process)
     agent = await Agent.build(settings, clock)
     loop = asyncio.get_running_loop()
     names = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}
@@ -146,6 +150,10 @@ class Agent:
 
     async def _parts(self, stop: asyncio.Event) -> dict[str, Part]:
         parts: dict[str, Part] = {}
+        if self._settings.google_token:
+            google = GoogleToken(self._settings.google_token, self._clock)
+            await google.refresh()  # before the first connection that shows it
+            parts["google token"] = google.run()
         status, admin = self._status, self._admin_server()
         if self._settings.status.port and await status.bind():
             parts["status"] = status.run()

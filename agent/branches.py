@@ -14,6 +14,8 @@ from typing import Any
 from agent.admin.options import SETTING as ADMIN_ADDRESS
 from agent.admin.options import AdminEndpointOptions, tcp_address
 from agent.environment import Environment
+from agent.google_token import HOST as METADATA_HOST
+from agent.google_token import GoogleTokenOptions
 from agent.status.options import CallOptions, StatusOptions
 from agent.status.probers import SETTING as PROBERS
 from agent.status.probers import Prober, app_probers, health_probe
@@ -252,6 +254,16 @@ def _allowed(
         env.tolerated.append(BadSetting("PILOT_UDS_ALLOW", text, why, hint=hint))
         return None if default == "any" else proxy_uids(uid)
     return frozenset(int(each) for each in numbers)
+
+
+def google_token_branch(env: Environment) -> GoogleTokenOptions | None:
+    """None with the token that is mounted."""
+    if env.text("CREDENTIAL_FETCHER_TYPE", "JWT") != "GoogleComputeEngine":
+        return None
+    return GoogleTokenOptions(
+        audience=env.text("TRUST_DOMAIN", TRUST_DOMAIN),
+        host=env.text("GCE_METADATA_HOST") or METADATA_HOST,
+    )
 
 
 def secrets_branch(

@@ -73,6 +73,7 @@ Commands:
   istio-iptables                   set up traffic capture
   upgrade --envoy PATH             let another Envoy take over from the one that runs here
   shutdown-plan                    what an end would do, phase by phase, with these settings
+  forget-identity                  remove the identity stored in PILOT_IDENTITY_DIR
   version                          print the version
 
 Flags of every command:
@@ -172,6 +173,20 @@ def upgrade(words: list[str]) -> int:
         hint = "run this as the agent's user, with its environment, beside it"
         raise BadSetting("PILOT_STATE_DIR", options.token_file, "no token there", hint=hint)
     print(upgrade_once(os.path.abspath(binary), socket=options.socket, token=token))
+    return ExitCode.OK
+
+
+def forget_identity(words: list[str]) -> int:
+    """``forget-identity``: remove what is stored for a restart; an agent that runs serves on from memory. Ours."""
+    if _helped(parse(words, LOGGING)):
+        return ExitCode.OK
+    parent = os.environ.get("PILOT_IDENTITY_DIR", "")
+    if not parent:
+        raise BadSetting("PILOT_IDENTITY_DIR", "", "no identity is stored without it")
+    from sdsserver.identity import remove_stored
+
+    removed = remove_stored(parent)
+    print(f"removed {removed}" if removed else f"no identity is stored in {parent}")
     return ExitCode.OK
 
 
@@ -336,6 +351,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "version": show_version,
     "istio-iptables": iptables,
     "shutdown-plan": shutdown_plan,
+    "forget-identity": forget_identity,
     "upgrade": upgrade,
 }
 

@@ -15,6 +15,7 @@ from agent.admin.options import AdminEndpointOptions
 from agent.branches import (
     admin_endpoint_branch,
     compliance,
+    google_token_branch,
     secrets_branch,
     status_branch,
     xds_branch,
@@ -31,6 +32,7 @@ from agent.envoy.branches import (
 )
 from agent.envoy.command import EnvoyArguments
 from agent.envoy.options import AdminOptions, HotRestartOptions, ProcessOptions
+from agent.google_token import GoogleTokenOptions
 from agent.shutdown import LifecycleOptions
 from agent.status.options import StatusOptions
 from agent.xds.options import XdsOptions
@@ -114,6 +116,10 @@ class Settings:
     status: StatusOptions
     admin_endpoint: AdminEndpointOptions
     """Ours, for operators; ``admin`` is Envoy's."""
+    google_token: GoogleTokenOptions | None = None
+    """Where the token comes from the machine's metadata server."""
+    core_dumps: bool = False
+    """PILOT_CORE_DUMPS: a crash of the agent may leave its memory, keys included, in a file."""
     bootstrap_file: str = ""
     """customConfigFile: a bootstrap of the user's, used as it is; empty: ours is written."""
     warnings: tuple[BadSetting, ...] = ()
@@ -358,6 +364,8 @@ def _tree(
         ),
         status=replace(status, profiling=flags.profiling),
         admin_endpoint=admin_endpoint_branch(env, config, faults),
+        google_token=google_token_branch(env),
+        core_dumps=env.flag("PILOT_CORE_DUMPS", default=env.strict),
         bootstrap_file=config.custom_config_file,
         notes=(*config.warnings, *node.warnings),
     )

@@ -70,6 +70,26 @@ class IdentityStore:
             log.warning("identity not stored", path=path, why=why)
 
 
+def remove_stored(parent: str) -> str:
+    """Remove what is stored below ``parent``: its path, or an empty string where there was nothing.
+
+    Raises BadSetting where what lies there is not ours alone; then nothing is touched.
+    """
+    directory = f"{parent}/{OWN}"
+    try:
+        _check_own(directory)
+        with os.scandir(directory) as entries:
+            for entry in entries:  # one file, and what a killed writer left
+                os.unlink(entry.path)
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        why = error.strerror or "" if isinstance(error, OSError) else str(error)
+        raise BadSetting(SETTING, directory, f"not removed: {why.lower()}") from None
+    return directory
+
+
 def open_store(parent: str, identity: Identity, *, trusted: bool) -> IdentityStore:
     """The store below ``parent``. Raises BadSetting when keys should not lie there."""
     try:

@@ -15,6 +15,8 @@ class ProcessOptions:
     """The whole environment of the child."""
     uid: int | None = None
     """User and group to become; None stays."""
+    core_limits: tuple[int, int] | None = None
+    """Soft and hard limit of its core dumps, in bytes; None leaves what the agent has."""
     one_log: bool = False
     """PILOT_ENVOY_LOG=agent: Envoy's lines are written by the agent, in its form; else it writes them itself."""
 

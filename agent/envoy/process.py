@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import IO
 
 import mesh.log
+from agent import coredumps
 from agent.envoy import logs
 from agent.envoy.binary import cannot_run
 from agent.envoy.options import ProcessOptions
@@ -75,6 +76,8 @@ class EnvoyProcess:
         finally:
             if theirs is not None:
                 os.close(theirs)
+        if options.core_limits:
+            coredumps.give_back(self.pid, options.core_limits)
         if ours is not None:
             self._log = os.fdopen(ours, "rb", buffering=0)
 

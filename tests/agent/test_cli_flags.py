@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -171,6 +172,23 @@ def test_the_plan_of_an_end_is_printed(
     assert cli.main(["shutdown-plan"]) == 0
     assert "drain" in (told := capfd.readouterr().out)
     assert "7.0 s" in told
+
+
+def test_a_stored_identity_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PILOT_IDENTITY_DIR", raising=False)
+    assert cli.main(["forget-identity"]) == 255
+    assert "PILOT_IDENTITY_DIR" in capfd.readouterr().err
+    monkeypatch.setenv("PILOT_IDENTITY_DIR", str(tmp_path))
+    assert cli.main(["forget-identity"]) == 0
+    assert "no identity is stored" in capfd.readouterr().out
+    own = tmp_path / "pilothouse-identity"
+    own.mkdir(mode=0o700)
+    (own / "identity.json").write_text("{}")
+    assert cli.main(["forget-identity"]) == 0
+    assert capfd.readouterr().out == f"removed {own}\n"
+    assert not own.exists()
 
 
 def test_without_a_command_there_is_help_and_an_unknown_one_is_an_error(

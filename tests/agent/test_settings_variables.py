@@ -35,13 +35,21 @@ def _step(value: Any, name: str) -> Any:
     return value[int(name)] if name.isdecimal() else getattr(value, name)
 
 
-ARRIVES = [
+ARRIVES: list[tuple[str, str, str, Any, Any]] = [
     ("ISTIO_META_CLUSTER_ID", "c1", "xds.cluster_id", "c1", ""),
     ("ISTIO_META_CLUSTER_ID", "c1", "secrets.ca.cluster_id", "c1", ""),
     ("ISTIO_META_CERT_SIGNER", "s", "secrets.ca.cert_signer", "s", ""),
     ("SERVICE_ACCOUNT", "sa", "secrets.identity.service_account", "sa", ""),
     ("TRUST_DOMAIN", "td", "secrets.identity.trust_domain", "td", "cluster.local"),
     ("TRUST_DOMAIN", "td", "xds.store.trust_domain", "td", "cluster.local"),
+    ("CREDENTIAL_FETCHER_TYPE", "JWT", "google_token", None, None),
+    (
+        "CREDENTIAL_FETCHER_TYPE",
+        "GoogleComputeEngine",
+        "google_token.audience",
+        "cluster.local",
+        None,
+    ),
     ("HOST_IP", "10.9.9.9", "bootstrap.host_ip", "10.9.9.9", ""),
     ("ISTIO_CPU_LIMIT", "3", "envoy.concurrency", 3, 0),
     ("ISTIO_ENVOY_ENABLE_CORE_DUMP", "true", "envoy.core_dump", True, False),
@@ -163,6 +171,8 @@ OURS = [
     ("PILOT_IDENTITY_DIR", "/i", "secrets.identity_dir", "/i", ""),
     ("PILOT_IDENTITY_DIR_TRUST", "true", "secrets.identity_dir_trusted", True, False),
     ("PILOT_CERT_POLL", "30s", "secrets.poll", 30.0, 5.0),
+    ("PILOT_CORE_DUMPS", "true", "core_dumps", True, False),
+    ("PILOT_COMPAT", "strict", "core_dumps", True, False),
     ("PILOT_CA_FALLBACKS", "b:1", "secrets.more_cas.0.address", "b:1", None),
     ("PILOT_UDS_ALLOW", "7,8", "xds.uds_allow", frozenset({7, 8}), None),
     ("PILOT_UDS_ALLOW", "any", "secrets.allow_uids", None, None),

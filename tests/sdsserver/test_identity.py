@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import BadSetting
 from mesh.identity import Identity
-from sdsserver.identity import OWN, IdentityStore, file_system, open_store
+from sdsserver.identity import OWN, IdentityStore, file_system, open_store, remove_stored
 from sdsserver.secret import KeyPair
 from sdsserver.x509 import facts
 from tests.support.testca import CA
@@ -87,6 +87,33 @@ def test_a_link_in_place_of_our_directory_is_not_followed(tmp_path: Path) -> Non
     (tmp_path / OWN).symlink_to("elsewhere")
     IdentityStore(str(tmp_path), ME).save(issued())
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_is_stored_is_removed_on_request(tmp_path: Path) -> None:
+    store, own = IdentityStore(str(tmp_path), ME), tmp_path / OWN
+    assert remove_stored(str(tmp_path)) == ""
+    store.save(issued())
+    (own / "identity.json.tmp.5a").write_text("what a killed writer left")
+    assert remove_stored(str(tmp_path)) == str(own)
+    assert list(tmp_path.iterdir()) == []
+    store.save(issued())  # an agent that runs goes on
+    assert store.load(time.time())
+
+
+def test_what_is_not_ours_alone_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / OWN).mkdir()
+    (tmp_path / OWN).chmod(0o755)
+    (tmp_path / OWN / "file").write_text("somebody's")
+    with pytest.raises(BadSetting, match="not ours alone"):
+        remove_stored(str(tmp_path))
+    assert (tmp_path / OWN / "file").exists()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "elsewhere" / "file").write_text("")
+    (tmp_path / "parent").mkdir()
+    (tmp_path / "parent" / OWN).symlink_to("../elsewhere")
+    with pytest.raises(BadSetting, match="not ours alone"):
+        remove_stored(str(tmp_path / "parent"))
+    assert (tmp_path / "elsewhere" / "file").exists()
 
 
 def test_a_parent_must_be_there_and_memory_backed(tmp_path: Path) -> None:
