@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Final, assert_never
 
 import mesh.log
@@ -34,6 +32,7 @@ from wire.h2.frames import ErrorCode
 from wire.h2.grpc import Code, Status
 from wire.h2.limits import Limits
 from wire.h2.outbound import Buffer
+from wire.h2io.backlog import Backlog
 from wire.h2io.call import Call
 from wire.h2io.farewell import LINGER, Farewell, close_socket
 from wire.h2io.reactor import BUFFER_SIZE, reactor
@@ -76,8 +75,7 @@ class Link:
         self._tls = isinstance(sock, ssl.SSLSocket)
         self._loop = asyncio.get_running_loop()
         self._reactor = reactor()
-        self._backlog: deque[Buffer] = deque()
-        self._backlog_size = 0
+        self._backlog = Backlog()
         self._held = 0
         self.closing = False
         """No call can begin, and what runs was ended; last words are under way."""
@@ -138,7 +136,7 @@ class Link:
                 most=self.limits.connection_window,
                 done=lambda: self.abort(why),
             )
-            if not self._backlog:
+            if not self._backlog.size:
                 self._farewell.end()
 
     def abort(self, why: str) -> None:
@@ -152,7 +150,6 @@ class Link:
         self._loop.remove_writer(self._sock)
         close_socket(self._sock)
         self._backlog.clear()
-        self._backlog_size = 0
         self.h2.out.clear()
         self._end_calls(why)
         self.on_closed()
@@ -239,7 +236,7 @@ class Link:
                 self.abort("closed by the peer")
                 return
             self._take(size)
-            if self._tls and self._backlog and not self._waiting:
+            if self._tls and self._backlog.size and not self._waiting:
                 self._send_backlog()
             if size < BUFFER_SIZE and not self._tls:
                 return
@@ -371,7 +368,7 @@ class Link:
     @property
     def backlog(self) -> int:
         """Bytes that the socket did not take yet."""
-        return self._backlog_size
+        return self._backlog.size
 
     def flush(self) -> None:
         """Send what is queued; copy what the socket does not take."""
@@ -381,16 +378,17 @@ class Link:
         if self._farewell is not None:  # nothing can follow the last words
             out.clear()
             return
-        if self._tls or self._backlog:
-            self._keep_all(out)
+        if self._tls or self._backlog.size:
+            # over TLS each write is a record or more of its own
+            self._backlog.keep_rest([b"".join(out)] if self._tls else out)
             out.clear()
             if not self._waiting:
                 self._send_backlog()
         else:
             self._send_out(out)
             out.clear()
-        self.h2.flushed(self._backlog_size)
-        if self.writers_wait and not self._backlog:
+        self.h2.flushed(self._backlog.size)
+        if self.writers_wait and not self._backlog.size:
             self._wake_writers()
 
     def _send_out(self, out: list[Buffer]) -> None:
@@ -404,28 +402,9 @@ class Link:
                 self.abort(_reason(exc))
                 return
             if sent < sum(map(len, part)):
-                self._keep_unsent(out[start:], sent)
+                self._backlog.keep_rest(out[start:], sent)
+                self._wait_for_socket()
                 return
-
-    def _keep_unsent(self, out: list[Buffer], sent: int) -> None:
-        for buffer in out:
-            if sent >= len(buffer):
-                sent -= len(buffer)
-            else:
-                self._keep(_lasting(memoryview(buffer)[sent:] if sent else buffer))
-                sent = 0
-        self._wait_for_socket()
-
-    def _keep_all(self, out: list[Buffer]) -> None:
-        if self._tls:  # each write is a record or more of its own
-            self._keep(b"".join(out))
-            return
-        for buffer in out:
-            self._keep(_lasting(buffer))
-
-    def _keep(self, data: Buffer) -> None:
-        self._backlog.append(data)
-        self._backlog_size += len(data)
 
     def _wait_for_socket(self) -> None:
         if not self._waiting:
@@ -434,8 +413,8 @@ class Link:
 
     def _send_backlog(self) -> None:
         try:
-            while self._backlog:
-                self._drop(self._send_head())
+            while self._backlog.size:
+                self._backlog.drop(self._send_head())
         except (BlockingIOError, ssl.SSLWantWriteError):
             self._wait_for_socket()
         except ssl.SSLWantReadError:
@@ -447,16 +426,8 @@ class Link:
 
     def _send_head(self) -> int:
         if self._tls:
-            return self._sock.send(self._backlog[0][:SEND_CHUNK])
-        return self._sock.sendmsg(list(islice(self._backlog, BACKLOG_VECTORS)))
-
-    def _drop(self, sent: int) -> None:
-        """So many bytes of the backlog are on their way."""
-        self._backlog_size -= sent
-        while self._backlog and sent >= len(self._backlog[0]):
-            sent -= len(self._backlog.popleft())
-        if sent:
-            self._backlog[0] = memoryview(self._backlog[0])[sent:]
+            return self._sock.send(self._backlog.first(SEND_CHUNK))
+        return self._sock.sendmsg(self._backlog.oldest(BACKLOG_VECTORS))
 
     def _stop_waiting(self) -> None:
         if self._waiting:
@@ -475,13 +446,6 @@ class Link:
         self.writers_wait = False
         for call in list(self.calls.values()):
             call.check_writable()
-
-
-def _lasting(buffer: Buffer) -> Buffer:
-    """What may be kept: bytes, and views of bytes, never change; a read buffer does."""
-    if isinstance(buffer, bytes) or isinstance(buffer.obj, bytes):
-        return buffer
-    return bytes(buffer)
 
 
 def _reason(exc: OSError) -> str:

@@ -94,6 +94,8 @@ async def test_a_sink_gets_what_waited_and_what_was_begun() -> None:
         call.write([memoryview(b"y" * 100_000), memoryview(b"y" * 100_000)])
         call.half_close()
         assert await asyncio.wait_for(call.receive(), DEADLINE) == b"fine"
+        [link] = running.server.links
+        assert link._held == 0, "what a sink took is held no more"
         await connection.close()
 
 
