@@ -8,9 +8,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support.needs import NEEDS, Need
+
+hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("house")
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 
