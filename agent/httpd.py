@@ -26,6 +26,8 @@ HEAD_LIMIT = 64 * 1024
 BODY_LIMIT = 1024 * 1024
 IDLE = 60.0
 CHUNK = 64 * 1024
+PIECE = 256 * 1024
+"""Of an answer, written at once: a longer one is copied as often as it passes a layer."""
 BACKLOG = 128
 CONNECTIONS = 512
 """More are closed at once: who is here already is served."""
@@ -239,7 +241,8 @@ class _Conversation:
             await self._write(h11.Response(status_code=reply.status, headers=headers))
             if asked.method != b"HEAD":
                 async for piece in body.pieces():
-                    await self._write(h11.Data(data=piece))
+                    for at in range(0, len(piece), PIECE):
+                        await self._write(h11.Data(data=piece[at : at + PIECE]))
         finally:
             await body.aclose()
 

@@ -95,7 +95,6 @@ def openapi(version: str) -> dict[str, Any]:
             "version": version,
             "description": "On a unix socket for the agent's user, and on loopback TCP with the token.",
         },
-        "servers": [{"url": "/"}],
         "components": {"securitySchemes": {"token": bearer}, "schemas": SCHEMAS},
         "paths": paths,
     }

@@ -8,7 +8,9 @@ Text 0.0.4 and OpenMetrics 1.0.0 differ where it matters here in this: OpenMetri
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,15 +24,28 @@ SUFFIXES = {
 }
 """What a sample's name may add to that of its family, by the family's type."""
 _META = re.compile(rb"# (TYPE|HELP|UNIT)[ \t]+([^\s{]+)[ \t]*(.*)")
+# Possessive throughout: whatever an application says is looked at once, never tried again in another way.
+_NAME = rb"[a-zA-Z_:][a-zA-Z0-9_:]*+"
+_LABELS = rb'(?:[^"{}\n]|"(?:[^"\\\n]|\\.)*+")*+'
+_VALUE = rb"[+-]?(?:[0-9.][0-9a-fA-FxX._+-]*+|[Ii]nf(?:inity)?|[Nn][Aa][Nn])"
+_STAMP = rb"[+-]?[0-9.][0-9.eE+-]*+"
+_EXEMPLAR = rb"#[ \t]*+\{.*+"
 _SAMPLE = re.compile(
-    rb"([a-zA-Z_:][a-zA-Z0-9_:]*)[ \t]*"
-    rb'(?:\{((?:[^"{}]|"(?:[^"\\]|\\.)*")*)\})?'
-    rb"[ \t]*(?<=[ \t}])([+-]?(?:[0-9.][0-9a-fA-FxX._+-]*|[Ii]nf(?:inity)?|[Nn][Aa][Nn]))"
-    rb"(?:[ \t]+([+-]?[0-9.][0-9.eE+-]*))?(?:[ \t]+(#[ \t]*\{.*))?"
+    rb"(%b)[ \t]*+(?:\{(%b)\})?[ \t]*+(?<=[ \t}])(%b)(?:[ \t]++(%b))?(?:[ \t]++(%b))?"
+    % (_NAME, _LABELS, _VALUE, _STAMP, _EXEMPLAR)
 )
+_REST = rb"[ \t]*+(?:\{%b\})?[ \t]*+(?<=[ \t}])%b(?:[ \t]++%b)?(?:[ \t]++%b)?[ \t\r]*+\n" % (
+    _LABELS,
+    _VALUE,
+    _STAMP,
+    _EXEMPLAR,
+)
+_RUN = re.compile(rb"(%b)%b(?:\1%b){0,255}+" % (_NAME, _REST, _REST))
+"""Lines with samples of one name: most of any text, told apart without a step of ours for each line."""
 _BOUND = re.compile(rb'(?<![a-zA-Z0-9_])(le|quantile)="([^"]*)"')
-_LABEL = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"')
+_LABEL = re.compile(rb'(?<![a-zA-Z0-9_])([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"')
 _BOUNDS = (b"le", b"quantile")
+_BLOCK = 64 * 1024
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -84,22 +99,38 @@ def claims(family: bytes, kind: bytes) -> tuple[bytes, ...]:
     return (family, *(family + suffix for suffix in SUFFIXES.get(kind, ())))
 
 
-def is_text(data: bytes) -> bool:
-    """Whether the bytes can be any text at all."""
-    if _NOT_TEXT.search(data):
-        return False
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+class TextCheck:
+    """Whether bytes that come in pieces can be any text at all: UTF-8 without control characters."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._is_text = True
+
+    def feed(self, piece: bytes) -> bool:
+        """Whether all can be text so far."""
+        return self._look(piece, last=False)
+
+    def finish(self) -> bool:
+        """Whether it ended as a text does: not within a character."""
+        return self._look(b"", last=True)
+
+    def _look(self, piece: bytes, *, last: bool) -> bool:
+        try:
+            self._decoder.decode(piece, last)
+        except UnicodeDecodeError:
+            self._is_text = False
+        self._is_text = self._is_text and not _NOT_TEXT.search(piece)
+        return self._is_text
 
 
 def without_eof(data: bytes) -> bytes:
     """The text without its end mark, tolerant as the peer is, and with a line's end."""
-    body = data.rstrip(b" \t\r\n")
-    if body.endswith(EOF) and (len(body) == len(EOF) or body[-len(EOF) - 1 : -len(EOF)] == b"\n"):
-        data = body[: -len(EOF)]
+    end = len(data)
+    while end and data[end - 1] in b" \t\r\n":
+        end -= 1
+    begin = end - len(EOF)
+    if begin >= 0 and data[begin:end] == EOF and (not begin or data[begin - 1] == b"\n"[0]):
+        data = data[:begin]
     return data if not data or data.endswith(b"\n") else data + b"\n"
 
 
@@ -119,14 +150,20 @@ class Index:
         self.families: dict[bytes, Entry] = {}
         self._current = b""
         at = 0
-        for line in data.splitlines(keepends=True):
-            self._take(line.rstrip(b"\r\n"), at, at + len(line))
-            at += len(line)
+        while at < len(data):
+            if run := _RUN.match(data, at):
+                end = run.end()
+                self._samples(run[1], at, end)
+            else:
+                end = data.find(b"\n", at) + 1 or len(data)
+                self._take(data[at:end].rstrip(b"\r\n"), at, end)
+            at = end
 
-    def lines(self, name: bytes) -> list[bytes]:
+    def lines(self, name: bytes) -> Iterator[bytes]:
         """The lines of a family."""
-        spans = self.families[name].spans
-        return [line for begin, end in spans for line in self.data[begin:end].splitlines()]
+        for begin, end in self.families[name].spans:
+            for piece in _blocks(self.data, begin, end):
+                yield from piece.splitlines()
 
     def text(self, name: bytes) -> bytes:
         """The bytes of a family as they came."""
@@ -143,7 +180,9 @@ class Index:
             if told.word == b"TYPE":
                 self.families[told.name].kind = told.text
             return
-        name = sample(line).name
+        self._samples(sample(line).name, begin, end)
+
+    def _samples(self, name: bytes, begin: int, end: int) -> None:
         if not self._current or not belongs(name, self._current, self.families[self._current].kind):
             self._current = self._owner(name)
         self._open(self._current, begin, end)
@@ -166,6 +205,14 @@ class Index:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((begin, end))
+
+
+def _blocks(data: bytes, begin: int, end: int) -> Iterator[bytes]:
+    """A part of the text in pieces of whole lines."""
+    while begin < end:
+        cut = end if end - begin <= _BLOCK else data.find(b"\n", begin + _BLOCK, end) + 1 or end
+        yield data[begin:cut]
+        begin = cut
 
 
 def line_of(given: Sample) -> bytes:
@@ -215,9 +262,10 @@ def fits(name: bytes, family: bytes, kind: bytes, *, openmetrics: bool) -> bool:
     return name.startswith(family) and name[len(family) :] in suffixes
 
 
-def group(given: Sample) -> tuple[tuple[bytes, bytes], ...]:
-    """What the buckets, the sum and the count of one histogram have in common."""
-    return tuple(sorted(each for each in _LABEL.findall(given.labels) if each[0] not in _BOUNDS))
+def group(given: Sample) -> bytes:
+    """What the buckets, the sum and the count of one histogram have in common, whatever the order of labels."""
+    labels = sorted(each for each in _LABEL.findall(given.labels) if each[0] not in _BOUNDS)
+    return b",".join(b'%b="%b"' % each for each in labels)
 
 
 def help_in_openmetrics(text: bytes) -> bytes:

@@ -18,7 +18,7 @@ application's family ``x`` there; where the application has none, its type is gi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from agent.status import exposition
 from agent.status.exposition import EOF, Index, Meta, Sample, meta, sample
@@ -30,8 +30,6 @@ _UNKNOWN = (b"", b"untyped", b"unknown")
 _SIMPLE = {*_UNKNOWN, b"gauge", b"counter"}
 """Families of plain samples: an unknown type contradicts none of these."""
 _KEPT_TYPES = (b"gauge", b"histogram", b"summary")
-
-Group = tuple[tuple[bytes, bytes], ...]
 
 
 class Regroup:
@@ -66,10 +64,12 @@ class Regroup:
         last = self.feed(b"\n") if self._rest else b""
         return last + self._close()
 
-    def finish(self) -> bytes:
-        """The applications' own, and the end mark."""
-        out = [self._application(at) for at in range(len(self._applications))]
-        return b"".join([*out, EOF + b"\n" if self._openmetrics else b""])
+    def finish(self) -> Iterator[bytes]:
+        """The applications' own, line by line at the least, and the end mark."""
+        for at in range(len(self._applications)):
+            yield from self._application(at)
+        if self._openmetrics:
+            yield EOF + b"\n"
 
     def _names_shared(self, block: bytes) -> bool:
         return any(found[1] in self._shared for found in _NAMED.finditer(block))
@@ -155,45 +155,53 @@ class Regroup:
         if family is None:
             return b""
         if not family.begun:  # it had no sample
-            return b"" if self._every_line else self._begin(family) + self._others(family, 0)
-        return b"" if family.left_out else self._others(family, 0)
+            if self._every_line:
+                return b""
+            return b"".join([self._begin(family), *self._others(family, 0)])
+        return b"" if family.left_out else b"".join(self._others(family, 0))
 
-    def _others(self, family: _Family, begin: int) -> bytes:
+    def _others(self, family: _Family, begin: int) -> Iterator[bytes]:
         """Samples of the family in the applications from ``begin`` on."""
         if family.name not in self._shared:
-            return b""
+            return
         self._done.add(family.name)
-        out = []
         for index in self._applications[begin:]:
-            entry = index.families.get(family.name)
-            if entry is not None:
-                out.append(self._joined(family, entry.kind, _samples(index, family.name)))
-        return b"".join(out)
+            if family.name in index.families:
+                yield from self._joined(family, index)
 
-    def _joined(self, family: _Family, kind: bytes, samples: list[Sample]) -> bytes:
-        if not self._agrees(family, kind, samples):
+    def _joined(self, family: _Family, index: Index) -> Iterator[bytes]:
+        if not self._agrees(family, index):
             self.dropped += 1
-            return b""
-        kept = [each for each in samples if exposition.group(each) not in family.groups]
-        self.dropped += len(kept) != len(samples)
-        family.groups.update(map(exposition.group, kept))
-        return b"".join(map(exposition.line_of, kept))
+            return
+        new: set[bytes] = set()
+        left_out = False
+        for each in _samples(index, family.name):
+            group = exposition.group(each)
+            if group in family.groups:
+                left_out = True
+            else:
+                new.add(group)
+                yield exposition.line_of(each)
+        family.groups |= new
+        self.dropped += left_out
 
-    def _agrees(self, family: _Family, kind: bytes, samples: list[Sample]) -> bool:
-        kinds = {kind, family.kind}
+    def _agrees(self, family: _Family, index: Index) -> bool:
+        kinds = {index.families[family.name].kind, family.kind}
         unsaid = not kinds.isdisjoint(_UNKNOWN) and kinds <= _SIMPLE
         return (len(kinds) == 1 or unsaid) and all(
-            exposition.fits(each.name, family.name, family.kind, openmetrics=self._openmetrics)
-            for each in samples
+            exposition.fits(name, family.name, family.kind, openmetrics=self._openmetrics)
+            for name in set(_sample_names(index, family.name))
         )
 
-    def _application(self, at: int) -> bytes:
+    def _application(self, at: int) -> Iterator[bytes]:
         index = self._applications[at]
         later = {name for each in self._applications[at + 1 :] for name in each.families}
         names = index.families.keys()
         if not self._always and names.isdisjoint(self._done | later) and self._clear(index):
-            return exposition.without_eof(index.data)
-        return b"".join(self._application_family(at, name) for name in index.families)
+            yield exposition.without_eof(index.data)
+            return
+        for name in index.families:
+            yield from self._application_family(at, name)
 
     def _clear(self, index: Index) -> bool:
         """Whether none of its samples bears a name of another source's family."""
@@ -205,40 +213,45 @@ class Regroup:
         self._claimed |= mine
         return True
 
-    def _application_family(self, at: int, name: bytes) -> bytes:
+    def _application_family(self, at: int, name: bytes) -> Iterator[bytes]:
         index = self._applications[at]
         if name in self._done:
-            return b""
+            return
         self._done.add(name)
         kind = index.families[name].kind
         names = exposition.claims(name, kind) if self._openmetrics else (name,)
         if not self._claimed.isdisjoint(names):
             self.dropped += 1
-            return b""
+            return
         self._claimed.update(names)
+        yield from _in_order(index, name)
         family = _Family(name, [])
         family.name, family.kind = name, kind
-        family.groups = {exposition.group(each) for each in _samples(index, name)}
-        own = _in_order(index.lines(name))
-        return own + self._others(family, at + 1)
+        if any(name in later.families for later in self._applications[at + 1 :]):
+            family.groups = {exposition.group(each) for each in _samples(index, name)}
+            yield from self._others(family, at + 1)
 
 
-def _in_order(lines: list[bytes]) -> bytes:
+def _in_order(index: Index, name: bytes) -> Iterator[bytes]:
     """Metadata, each once, before samples."""
     metas: dict[bytes, bytes] = {}
-    samples = []
-    for line in lines:
-        told = meta(line) if line.startswith(b"#") else None
-        if told is not None:
+    for line in index.lines(name):
+        if line.startswith(b"#") and (told := meta(line)) is not None:
             metas.setdefault(told.word, line)
-        elif line.strip() and not line.startswith(b"#"):
-            samples.append(line)
-    return b"".join(line + b"\n" for line in [*metas.values(), *samples])
+    yield from (line + b"\n" for line in metas.values())
+    yield from (line + b"\n" for line in _sample_lines(index, name))
 
 
-def _samples(index: Index, name: bytes) -> list[Sample]:
-    lines = index.lines(name)
-    return [sample(line) for line in lines if line.strip() and not line.startswith(b"#")]
+def _sample_lines(index: Index, name: bytes) -> Iterator[bytes]:
+    return (line for line in index.lines(name) if line.strip() and not line.startswith(b"#"))
+
+
+def _sample_names(index: Index, name: bytes) -> Iterator[bytes]:
+    return (exposition.sample_name(line.strip()) for line in _sample_lines(index, name))
+
+
+def _samples(index: Index, name: bytes) -> Iterator[Sample]:
+    return map(sample, _sample_lines(index, name))
 
 
 class _Family:
@@ -253,7 +266,7 @@ class _Family:
         self.metas = metas
         self.begun = False
         self.left_out = False
-        self.groups: set[Group] = set()
+        self.groups: set[bytes] = set()
 
     @property
     def told_kind(self) -> bytes:

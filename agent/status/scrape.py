@@ -3,16 +3,18 @@
 
 Order: ours, Envoy's, the applications'; what does not come is left out and counted, the scrape never fails. All are
 asked at once and answered when each has begun: then the format is known, and who is there. An application's text is
-held, up to ``max_body``; one application that says more is passed on behind the others as it comes.
+held, up to ``max_body``; one application that says more is passed on behind the others as it comes. Texts that are
+long are looked at beside the loop, in a thread, so that nothing else of the agent waits for them.
 What is asked and answered is decided in ``prometheus``, how texts join in ``regroup``. Source: spec/agent.md 9.4.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 import mesh.log
 from agent import http1
@@ -33,6 +35,13 @@ APPLICATION = "application"
 _SHARE = 0.8
 """Of the time that the scraper gives, for applications: one that never answers leaves time for the others' metrics."""
 _FORWARDED = ("User-Agent", "X-Prometheus-Scrape-Timeout-Seconds")
+_LONG = 256 * 1024
+"""Bytes that take milliseconds to be looked at."""
+_LINE = 1024 * 1024
+"""Bytes of Envoy's text without a line's end: it is none."""
+_PIECE = 256 * 1024
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -62,13 +71,14 @@ class Merge:
         try:
             scrape = _Scrape(self._options, self._own, request, stack)
             await scrape.begin()
+            await scrape.agree()
         except BaseException:
             await stack.aclose()
             raise
         return Reply(200, _Body(self._pieces(scrape), stack), scrape.content_type)
 
     async def _pieces(self, scrape: _Scrape) -> AsyncIterator[bytes]:
-        joining = scrape.joining()
+        joining = await scrape.joining()
         if joining is None:
             yield self._ours()
             async for piece in scrape.envoy():
@@ -76,11 +86,15 @@ class Merge:
             async for piece in scrape.applications():
                 yield piece
             return
-        yield joining.feed(self._ours()) + joining.end_source()
+        aside = scrape.aside
+        yield await aside(lambda: joining.feed(self._ours()) + joining.end_source())
         async for piece in scrape.envoy():
-            if out := joining.feed(piece):
+            if out := await aside(joining.feed, piece):
                 yield out
-        yield joining.end_source() + joining.finish()
+        yield await aside(joining.end_source)
+        rest = _gathered(joining.finish())
+        while out := await aside(next, rest, b""):
+            yield out
         self._own.families_dropped += joining.dropped
 
     def _ours(self) -> bytes:
@@ -110,7 +124,7 @@ class _Scrape:
         ]
 
     async def begin(self) -> None:
-        """Ask everybody at once; return when all have begun to answer, or failed to."""
+        """Ask everybody at once; return when all have begun to answer, or failed to. Then ``agree``."""
         async with asyncio.TaskGroup() as group:
             if self._options.envoy_port:
                 group.create_task(self._ask_envoy(), name="scrape envoy")
@@ -119,9 +133,14 @@ class _Scrape:
                 where = http1.Target("localhost", _number(target.port), target.path)
                 work = self._ask_application(where, application)
                 group.create_task(work, name="scrape application")
-        self._agree()
 
-    def joining(self) -> Regroup | None:
+    async def aside(self, work: Callable[..., _T], *given: object) -> _T:
+        """Done in a thread where applications' texts are long: the loop goes on."""
+        if sum(len(each.text or b"") for each in self._applications) > _LONG:
+            return await asyncio.to_thread(work, *given)
+        return work(*given)
+
+    async def joining(self) -> Regroup | None:
         """How texts become one; None: one after the other."""
         options = self._options
         if options.collisions is Collisions.CONCATENATE or not self._applications:
@@ -130,7 +149,7 @@ class _Scrape:
             return None
         try:
             texts = [each.text for each in self._applications if each.text is not None]
-            indexed = [exposition.Index(text) for text in texts]
+            indexed = [await self.aside(exposition.Index, text) for text in texts]
         except ValueError as error:
             log.warning(
                 "metrics cannot be told apart and are passed on as they are", why=str(error)
@@ -149,6 +168,9 @@ class _Scrape:
                 whole = rest + piece
                 cut = whole.rfind(b"\n") + 1
                 rest = whole[cut:]
+                if len(rest) > _LINE:
+                    self._note(ENVOY, "body", f"a line of more than {_LINE} bytes")
+                    return
                 yield whole[:cut]
         except http1.RequestFailed as error:
             self._note(ENVOY, "body", error.why)
@@ -182,7 +204,7 @@ class _Scrape:
     def _is_openmetrics(self) -> bool:
         return self.content_type.startswith(OPENMETRICS)
 
-    def _agree(self) -> None:
+    async def agree(self) -> None:
         """One format for all: that of the applications where they agree, else text."""
         kinds = {
             prometheus.merged_type(each.kind)
@@ -196,7 +218,7 @@ class _Scrape:
             return
         for each in self._applications:
             if each.text is not None and prometheus.merged_type(each.kind) != CONTENT_TYPE:
-                each.text = to_text(each.text)
+                each.text = await self.aside(to_text, each.text)
 
     async def _ask_envoy(self) -> None:
         query = f"?{self._request.query}" if self._request.query else ""
@@ -218,12 +240,16 @@ class _Scrape:
         if why := prometheus.refused_type(application.kind):
             self._note(APPLICATION, application.name, why)
             return
-        body = bytearray()
+        check, pieces, size = exposition.TextCheck(), [], 0
         alone = len(self._applications) == 1
         try:
             async for piece in answer.body:
-                body += piece
-                if len(body) > self._options.max_body:
+                if not check.feed(piece):
+                    self._note(APPLICATION, application.name, "not text")
+                    return
+                pieces.append(piece)
+                size += len(piece)
+                if size > self._options.max_body:
                     if not alone:
                         why = f"longer than {self._options.max_body} bytes"
                         self._note(APPLICATION, application.name, why)
@@ -233,11 +259,10 @@ class _Scrape:
         except http1.RequestFailed as error:
             self._note(APPLICATION, application.name, error.why)
             return
-        if not exposition.is_text(bytes(body[:-4]) if application.rest else bytes(body)):
+        if application.rest is None and not check.finish():
             self._note(APPLICATION, application.name, "not text")
-            application.rest = None
             return
-        application.text = bytes(body)
+        application.text = b"".join(pieces)
 
     async def _open(
         self, kind: str, target: http1.Target, accept: Callable[[str], str], timeout: float
@@ -259,6 +284,19 @@ class _Scrape:
     def _note(self, kind: str, what: str, why: str) -> None:
         self._own.failed(kind)
         log.warning("metrics left out of the scrape", type=kind, source=what, why=why)
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same in fewer pieces; none is empty."""
+    held, size = [], 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+    if size:
+        yield b"".join(held)
 
 
 def _timeout(request: Request) -> float:
