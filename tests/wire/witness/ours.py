@@ -222,13 +222,13 @@ async def our_server(wire: Wire, keepalive: Keepalive | None = None) -> AsyncIte
 
 @asynccontextmanager
 async def our_client(
-    wire: Wire, target: str, keepalive: Keepalive | None = None
+    wire: Wire, target: str, keepalive: Keepalive | None = None, *, max_message: int = 0
 ) -> AsyncIterator[OurClient]:
     connection = await connect(
         target,
         tls=wire.client_context(),
         timeout=DEADLINE,
-        limits=_limits(wire.windows),
+        limits=_limits(wire.windows, max_message),
         keepalive=keepalive,
     )
     try:
@@ -237,10 +237,10 @@ async def our_client(
         await connection.close()
 
 
-def _limits(windows: Windows) -> Limits:
+def _limits(windows: Windows, max_message: int = 0) -> Limits:
     default = Limits()
     return Limits(
-        max_message=0,
+        max_message=max_message,
         stream_window=windows.stream or default.stream_window,
         connection_window=windows.connection or default.connection_window,
         max_frame=windows.frame or default.max_frame,

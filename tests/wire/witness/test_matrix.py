@@ -12,9 +12,12 @@ import pytest
 
 from tests.wire.witness.ends import Clients, Servers, Transport, wire
 from tests.wire.witness.grpcio_ends import grpcio_client, grpcio_server
-from tests.wire.witness.pairs import MEETINGS, PAIRS
+from tests.wire.witness.ours import our_client
+from tests.wire.witness.pairs import MEETINGS, PAIRS, WITNESS_SERVERS
 from tests.wire.witness.play import Both, play
 from tests.wire.witness.scenarios import SCENARIOS
+from tests.wire.witness.script import Conversation
+from wire.h2io import Code
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -43,3 +46,20 @@ async def reference(scenario: str, directory: Path) -> list[Both]:
         call = SCENARIOS[scenario]()
         _REFERENCE[scenario] = await play(meeting, grpcio_client, grpcio_server, [call])
     return _REFERENCE[scenario]
+
+
+@pytest.mark.parametrize("server", WITNESS_SERVERS)
+async def test_a_server_whose_message_is_too_big_for_us_hears_that_the_call_is_over(
+    server: Servers, short_tmp: Path
+) -> None:
+    conversation = Conversation()
+    conversation.server_sends(1000, 1001)
+    conversation.hang()
+    meeting = wire(Transport.UNIX, short_tmp, certificate=False)
+    async with (
+        server(meeting) as running,
+        our_client(meeting, running.target, max_message=1000) as connected,
+    ):
+        [outcome] = await connected.play([conversation.call()])
+        assert (outcome.code, len(outcome.messages)) == (Code.RESOURCE_EXHAUSTED, 1)
+        assert (await running.seen(0)).end == "cancelled"
