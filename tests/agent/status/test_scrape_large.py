@@ -173,7 +173,7 @@ async def silence(reader: Reader, _: Writer) -> None:
 
 LIMIT = 10 * MIB
 """What is held of one application's text."""
-ENDLESS = {
+ENDLESS: dict[str, App] = {
     "fast": flood(b'app_requests{x="1"} 1\n' * 1000),
     "one line": flood(b"a" * 20_000),
     "binary": flood(b"\x00\xff" * 10_000),
@@ -189,9 +189,9 @@ ENDLESS = {
 async def test_an_application_without_end_costs_neither_the_scrape_nor_the_memory(
     kind: str, *, beside: bool
 ) -> None:
-    apps = [ENDLESS[kind], *([told(TEXT)] if beside else [])]
+    talks: list[App] = [SMALL, ENDLESS[kind], *([told(TEXT)] if beside else [])]
     async with contextlib.AsyncExitStack() as stack:
-        ports = [await stack.enter_async_context(talking(each)) for each in (SMALL, *apps)]
+        ports = [await stack.enter_async_context(talking(each)) for each in talks]
         process = await stack.enter_async_context(running(ports[0], *ports[1:]))
         found = await scrape(process, "X-Prometheus-Scrape-Timeout-Seconds: 1")
         again = await scrape(process, "X-Prometheus-Scrape-Timeout-Seconds: 1")
