@@ -121,7 +121,8 @@ def test_how_the_application_is_called() -> None:
     plain = branches.call_branch(env, ["10.0.0.5"])
     assert (plain.host, plain.source, plain.http2) == ("localhost", "127.0.0.6", True)
     env, _ = reading(INSTANCE_IP="10.0.0.5")
-    assert branches.call_branch(env, ["10.0.0.5", "fd00::1"]).host == "10.0.0.5"
+    dual = branches.call_branch(env, ["10.0.0.5", "fd00::1"])
+    assert (dual.host, dual.source) == ("10.0.0.5", "127.0.0.6")
     assert branches.call_branch(env, ["fd00::1"]).source == "::6"
     env, _ = reading(INSTANCE_IP="10.0.0.5", REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION="true")
     assert branches.call_branch(env, ["10.0.0.5"]).host == "localhost"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.support.grpc_running import serving
+from wire.h2.limits import MIB
 from wire.h2io import Call, Code, Limits, RpcError, ServerCall, Status, connect
 
 DEADLINE = 20.0
@@ -249,4 +250,24 @@ async def test_what_all_calls_hold_is_bounded_together() -> None:
         [link] = running.server.links
         assert sum(one.held for one in link.calls.values()) <= limits.max_held
         assert await connection.unary("/s/Echo", b"x", timeout=DEADLINE) == b"x"
+        await connection.close()
+
+
+async def test_half_a_message_is_not_kept_after_the_end() -> None:
+    async def give_up(call: ServerCall) -> None:
+        call.begin(MIB)
+        call.write([bytes(MIB // 2)])
+        await call.receive()
+        call.reset()
+
+    async with serving({"/s/Up": give_up}) as running:
+        connection = await connect(running.target)
+        call = connection.open("/s/Up")
+        async with asyncio.timeout(DEADLINE):
+            while call.held < MIB // 2:
+                await asyncio.sleep(0.001)
+        call.send_nowait(b"now")
+        with pytest.raises(RpcError, match="CANCELLED"):
+            await asyncio.wait_for(call.receive(), DEADLINE)
+        assert call.held == 0
         await connection.close()
