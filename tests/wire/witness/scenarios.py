@@ -74,7 +74,7 @@ def cancel() -> Call:
 
 
 def deadline() -> Call:
-    """One second is told to the server, which answers and then does nothing more."""
+    """The server says nothing, and the time is over soon."""
     conversation = Conversation()
     conversation.hang()
     return conversation.call(timeout=0.2, hopeless=True)
