@@ -27,7 +27,7 @@ type transport struct {
 	serverName            string
 	version               string
 	clientAuth            string
-	window                int
+	window, streams       int
 	keepalive, permitPing time.Duration
 }
 
@@ -39,6 +39,7 @@ func (t *transport) flags(flags *flag.FlagSet) {
 	flags.StringVar(&t.version, "tls", "", "1.2 or 1.3: this version and no other")
 	flags.StringVar(&t.clientAuth, "client-auth", "none", "server: none, optional or require")
 	flags.IntVar(&t.window, "window", 0, "window of streams and connection; grpc-go has no smaller ones than 65535")
+	flags.IntVar(&t.streams, "max-streams", 0, "server: calls of one client at once")
 	flags.DurationVar(&t.keepalive, "keepalive", 0, "ping after so long a silence")
 	flags.DurationVar(&t.permitPing, "permit-ping", 0, "server: a client may ping as often")
 }
@@ -96,6 +97,9 @@ func (t *transport) server() (*grpc.Server, error) {
 	}
 	if t.window > 0 {
 		options = append(options, grpc.InitialWindowSize(int32(t.window)), grpc.InitialConnWindowSize(int32(t.window)))
+	}
+	if t.streams > 0 {
+		options = append(options, grpc.MaxConcurrentStreams(uint32(t.streams)))
 	}
 	if t.keepalive > 0 {
 		options = append(options, grpc.KeepaliveParams(keepalive.ServerParameters{Time: t.keepalive}))

@@ -7,6 +7,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from tests.support.grpc_running import serving
 from tests.wire.witness.ends import DEADLINE, Reports, Windows, Wire, spiffe_id
@@ -205,7 +206,9 @@ async def _serve(call: ServerCall, side: Side, step: Step) -> None:
 
 
 @asynccontextmanager
-async def our_server(wire: Wire, keepalive: Keepalive | None = None) -> AsyncIterator[OurServer]:
+async def our_server(
+    wire: Wire, keepalive: Keepalive | None = None, *, max_streams: int = 100
+) -> AsyncIterator[OurServer]:
     found = OurServer()
     routes = {f"/script/{kind}": found.handle for kind in Kind}
     unix = "" if wire.transport != "unix" else str(wire.directory / "ours")
@@ -213,7 +216,7 @@ async def our_server(wire: Wire, keepalive: Keepalive | None = None) -> AsyncIte
         routes,
         unix=unix,
         tls=wire.server_context(),
-        limits=_limits(wire.windows),
+        limits=replace(_limits(wire.windows), max_streams=max_streams),
         keepalive=keepalive,
     ) as running:
         found.target, found.server = running.target, running.server
