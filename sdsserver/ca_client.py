@@ -16,6 +16,7 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 
 import mesh.log
+from mesh import redact
 from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import MeshError, SigningFailed, UpstreamUnavailable
@@ -167,7 +168,8 @@ class CaClient:
 
     def _failure(self, error: RpcError, token: str) -> SigningFailed:
         code, message = error.status
-        why = f"{Code(code).name.lower()}: {message}"
+        said = redact.words(message, token, *self._options.headers.values())
+        why = f"{Code(code).name.lower()}: {said}"
         if code not in REFUSED:
             return SigningFailed(self._options.address, why, retryable=code in RETRYABLE)
         ended = token_expiry(token)

@@ -2,7 +2,7 @@
 """Reaches the control plane: one connection and one stream for each stream of Envoy. A shell: decides nothing.
 
 Roots, client certificate and token are read for each stream, so a rotated file counts for the next
-one. Answers to spec/agent.md 4.2 and 4.3.
+one; a token that cannot be read is left out, with a warning (7.9). Answers to spec/agent.md 4.2 and 4.3.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from pathlib import Path
 
 import mesh.log
 from agent.xds.options import XdsOptions
+from mesh import redact
 from mesh.clock import Clock
 from mesh.errors import BadSetting, UpstreamUnavailable
 from sdsserver import x509
-from wire.h2io import ClientCall, Code, Connection, Keepalive, Limits, RpcError, Status, connect
+from sdsserver.ca_client import read_token
+from wire.h2io import ClientCall, Connection, Keepalive, Limits, RpcError, Status, connect
 from wire.h2io.tls import client_context
 from wire.scan import Variant
 from wire.types import DELTA_AGGREGATED, STREAM_AGGREGATED
@@ -33,6 +35,8 @@ class Upstream:
     def __init__(self, options: XdsOptions, clock: Clock) -> None:
         self._options = options
         self._clock = clock
+        self._told: tuple[str, ...] = ()
+        """The credentials in the last stream's metadata."""
         self._keepalive = Keepalive(
             interval=options.keepalive_interval, timeout=options.keepalive_timeout
         )
@@ -75,18 +79,15 @@ class Upstream:
     def _metadata(self) -> list[tuple[str, str]]:
         metadata = [("clusterid", self._options.cluster_id)]
         metadata += [(name.lower(), value) for name, value in self._options.headers]
-        if token := self._token():
+        token = read_token(self._options.token)
+        if token:
             metadata.append(("authorization", f"Bearer {token}"))
+        self._told = (token, *(value for _, value in self._options.headers))
         return metadata
 
-    def _token(self) -> str:
-        if not self._options.token:
-            return ""
-        try:
-            return Path(self._options.token).read_text().strip()
-        except (OSError, UnicodeDecodeError) as exc:
-            why = f"token {self._options.token} cannot be read: {_reason(exc)}"
-            raise RpcError(Status(Code.UNAUTHENTICATED, why)) from None
+    def quoted(self, status: Status) -> Status:
+        """The control plane's status without the credentials that it may repeat."""
+        return status._replace(message=redact.words(status.message, *self._told))
 
     def _context(self) -> ssl.SSLContext:
         roots = self._read(self._options.roots) if self._options.roots else None

@@ -225,7 +225,7 @@ class Session:
 
     def on_upstream_end(self, status: Status | None) -> None:
         """The control plane ended the stream."""
-        status = status or OK
+        status = self._upstream.quoted(status or OK)
         kind = count(self._counts.upstream_ends, status)
         log.info(
             "control plane ended the stream",

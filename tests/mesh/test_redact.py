@@ -99,3 +99,8 @@ def test_headers_of_probes_in_documents() -> None:
     assert "canary" not in json.dumps(shown)
     assert shown["readinessProbe"]["httpGet"]["httpHeaders"][0]["name"] == "X-A"
     assert shown["readinessProbe"]["httpGet"]["port"] == 80
+
+
+def test_what_another_says_loses_what_we_told_it() -> None:
+    said = "bad token abc.def, header abc"
+    assert redact.words(said, "abc", "", "abc.def") == "bad token (masked), header (masked)"

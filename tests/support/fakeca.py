@@ -60,18 +60,21 @@ class FakeCa:
     calls: list[Seen] = field(default_factory=list)
     address: str = ""
 
+    def words(self, _: Seen) -> str:
+        """The message of a refusal."""
+        return "scripted"
+
     async def create(self, request: CertificateRequest, context: Any) -> CertificateResponse:
         identities = (context.auth_context() or {}).get("x509_subject_alternative_name", ())
-        answer = self._answer(
-            Seen(
-                metadata={name: str(value) for name, value in context.invocation_metadata() or ()},
-                identities=tuple(value.decode() for value in identities),
-                request=request,
-            )
+        seen = Seen(
+            metadata={name: str(value) for name, value in context.invocation_metadata() or ()},
+            identities=tuple(value.decode() for value in identities),
+            request=request,
         )
+        answer = self._answer(seen)
         if isinstance(answer, list):
             return CertificateResponse(cert_chain=answer)
-        await context.abort(answer, "scripted")
+        await context.abort(answer, self.words(seen))
         raise AssertionError("abort raises")
 
     async def handle(self, call: ServerCall) -> None:

@@ -16,7 +16,7 @@ from mesh.errors import UpstreamUnavailable
 from tests.support.grpc_running import serving
 from tests.support.testca import CA
 from wire import types
-from wire.h2io import Code, RpcError, ServerCall
+from wire.h2io import Code, ServerCall, Status
 from wire.h2io.tls import server_context
 from wire.scan import Variant
 
@@ -82,13 +82,28 @@ async def test_token_comes_from_the_file_and_an_empty_one_is_left_out(
     assert guest.tokens == ["Bearer abc", ""]
 
 
-async def test_missing_token_fails_the_call_and_names_the_file(
-    guest: Guest, tmp_path: Path
+async def test_a_missing_token_is_named_and_left_out(
+    guest: Guest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = replace(options(guest, tmp_path), token=str(tmp_path / "gone"))
-    with pytest.raises(RpcError, match=r"gone cannot be read: No such file") as refused:
-        await Upstream(settings, SystemClock()).open(Variant.SOTW)
-    assert refused.value.status.code is Code.UNAUTHENTICATED
+    assert await visit(settings)
+    assert guest.tokens == [""]
+    assert f"path={tmp_path / 'gone'}" in capsys.readouterr().out
+
+
+async def test_what_the_control_plane_says_is_quoted_without_our_credentials(
+    guest: Guest, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("opaque-canary")
+    settings = replace(
+        options(guest, tmp_path), token=str(token), headers=(("x-key", "header-canary"),)
+    )
+    upstream = Upstream(settings, SystemClock())
+    connection, _ = await upstream.open(Variant.SOTW)
+    await connection.close()
+    said = Status(Code.UNAUTHENTICATED, "neither opaque-canary nor header-canary")
+    assert upstream.quoted(said) == Status(Code.UNAUTHENTICATED, "neither (masked) nor (masked)")
 
 
 @pytest.mark.parametrize(
