@@ -5,7 +5,8 @@ Rules (spec/agent.md 7.3, 7.5, 7.6; DESIGN 4.13 fail static):
 1. Files come first; what has files is never asked of the CA.
 2. One request to the CA at a time; whoever asked meanwhile gets its result, good or bad.
 3. A certificate is served until its last second: renewal replaces it, failure to renew does not.
-4. The wall clock is compared with the due time at least every 5 s, so a suspended machine is not late.
+4. The wall clock is compared with the due time at least every 5 s, so a suspended machine is not late; the
+   certificate ages by the monotonic clock too, so neither is one whose wall clock is wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sdsserver.metrics import Metrics
 from sdsserver.minting import Minted
 from sdsserver.names import ROOT, WORKLOAD
 from sdsserver.options import SecretOptions
-from sdsserver.schedule import Instant, Schedule
+from sdsserver.schedule import Instant, Life, Schedule
 from sdsserver.secret import KeyPair, Secret
 from sdsserver.trust import concat_certs, merge_roots
 from sdsserver.waiting import event_or_timeout
@@ -79,8 +80,8 @@ class SecretManager:
         self._pair: KeyPair | None = None
         self._anchors = b""
         self._told_root = b""
-        self._early: KeyPair | None = None
-        """Issued, and not valid yet: it takes over when it is, or when there is nothing better."""
+        self._early: tuple[KeyPair, Life] | None = None
+        """Issued, and not valid yet: it takes over when it is."""
         self._schedule = Schedule(grace=options.grace_ratio, jitter=options.grace_jitter, rng=rng)
         self._waiters: list[asyncio.Future[None]] = []
         self._called = asyncio.Event()
@@ -168,8 +169,8 @@ class SecretManager:
         jump = self._schedule.jumped(at)
         if jump:
             log.warning("clock jumped", seconds=round(jump, 1))
-        if self._early and at.wall >= self._early.begins:
-            self._take(self._early)
+        if self._early and at.wall >= self._early[0].begins:
+            self._take(*self._early)
         asked = bool(self._waiters)
         return (asked or needed) and self._schedule.is_due(at, asked=asked)
 
@@ -183,7 +184,7 @@ class SecretManager:
     def _restore(self) -> None:
         pair = self._sources.store.load(self._clock.now()) if self._sources.store else None
         if pair and self._pair is None:
-            self._adopt(pair)
+            self._adopt(pair, self._life(pair))
             self._announce(renewed=False)
 
     async def _renew(self, signer: Signer) -> None:
@@ -195,24 +196,30 @@ class SecretManager:
             self._settle(error)
             return
         self._last_error = ""
-        self._schedule.issued(self._instant())
-        if pair.begins > self._clock.now() and self._serviceable():
-            self._hold(pair)
+        at, life = self._instant(), self._life(pair)
+        self._schedule.issued(at)
+        if pair.begins > at.wall and self._serviceable() and self._schedule.lasts(at, pair.begins):
+            self._hold(pair, life, at)
         else:
-            self._take(pair)
+            self._take(pair, life)
         self._settle(None)
 
-    def _hold(self, pair: KeyPair) -> None:
+    def _life(self, pair: KeyPair) -> Life:
+        return self._schedule.life(
+            self._instant(), born=pair.born, begins=pair.begins, dies=pair.dies
+        )
+
+    def _hold(self, pair: KeyPair, life: Life, at: Instant) -> None:
         """Keep a certificate of tomorrow aside while today's serves: the CA's clock is ahead of ours."""
-        self._early = pair
-        self._schedule.put_off(pair.begins)
-        ahead = round(pair.begins - self._clock.now())
+        self._early = pair, life
+        self._schedule.put_off(at, pair.begins)
+        ahead = round(pair.begins - at.wall)
         log.warning("certificate not valid yet, the old one serves", ahead=ahead)
 
-    def _take(self, pair: KeyPair) -> None:
+    def _take(self, pair: KeyPair, life: Life) -> None:
         """Serve ``pair`` from now on, keep it, and tell who has the old one."""
         renewed = self._pair is not None
-        self._adopt(pair)
+        self._adopt(pair, life)
         if self._sources.store:
             self._sources.store.save(pair)
         self._announce(renewed=renewed)
@@ -265,10 +272,10 @@ class SecretManager:
             raise SigningFailed(ca, f"the certificate it issued expired {ago} by our clock")
         return KeyPair(joined, key, root, now, leaf.not_after, leaf.serial, leaf.not_before)
 
-    def _adopt(self, pair: KeyPair) -> None:
+    def _adopt(self, pair: KeyPair, life: Life) -> None:
         self._pair, self._early = pair, None
         self._metrics.expiry = pair.dies
-        self._schedule.adopted(pair.born, pair.dies)
+        self._schedule.adopted(life)
         self.first.set()
 
     def _announce(self, *, renewed: bool) -> None:

@@ -302,6 +302,64 @@ async def test_a_clock_set_back_gives_a_certificate_of_that_time(tmp_path: Path)
         assert world.ca.count == 2
 
 
+@dataclass(slots=True)
+class TrueTime:
+    """The CA's clock, which nobody sets, beside ours, which is moved."""
+
+    world: World
+
+    def move(self, seconds: float) -> None:
+        self.world.clock.jump(seconds)
+        self.world.ca.ahead -= seconds
+
+    async def least_left(self, manager: SecretManager, seconds: float) -> float:
+        """What is left, by the CA's clock, of what is served while ``seconds`` pass."""
+        least = float("inf")
+        for _ in range(int(seconds / 60)):
+            await pass_time(self.world, 60)
+            found = facts((await manager.secret("default")).chain)
+            least = min(least, found.not_after - self.world.clock.now() - self.world.ca.ahead)
+        return least
+
+
+@pytest.mark.parametrize(
+    ("behind", "after", "grace"),
+    [
+        (1200.0, 1500.0, 0.5),
+        (1200.0, 1500.0, 0.2),
+        (3 * 3600.0, 0.0, 0.5),
+        (365 * 86400.0, 0.0, 0.5),
+    ],
+)
+async def test_a_clock_that_falls_behind_makes_nothing_late(
+    tmp_path: Path, behind: float, after: float, grace: float
+) -> None:
+    """The CA's clock stays right: by it no certificate ends in our hands, nor is the CA asked without need."""
+    world = World(tmp_path, grace_ratio=grace)
+    async with world.running() as manager:
+        truth = TrueTime(world)
+        await pass_time(world, after)
+        truth.move(-behind)
+        least = await truth.least_left(manager, 4500.0)
+        assert least > 300
+        assert world.ca.count <= 5
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_clock_that_moves_to_and_fro_makes_nothing_late(tmp_path: Path, seed: int) -> None:
+    """It is never ahead of the CA's: then what the CA issues can be over by our clock."""
+    world, rng = World(tmp_path), Random(seed)
+    async with world.running() as manager:
+        truth, behind, least = TrueTime(world), 0.0, float("inf")
+        for _ in range(8):
+            to = rng.choice((0.0, 2.0, 60.0, 1000.0, 3000.0, 86400.0, 365 * 86400.0))
+            truth.move(behind - to)
+            behind = to
+            least = min(least, await truth.least_left(manager, rng.choice((60, 600, 2400))))
+        assert least > 0
+
+
 async def test_a_grace_ratio_of_one_is_paced(tmp_path: Path) -> None:
     world = World(tmp_path, grace_ratio=1.0)
     async with world.running():

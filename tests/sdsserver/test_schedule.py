@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from sdsserver.schedule import ASKED, Instant, Schedule
+from sdsserver.schedule import ASKED, Instant, Life, Schedule
 
 YEAR = 365 * 86400.0
 
@@ -20,11 +20,16 @@ class Clocks:
         self.wall, self.mono = 1_000_000.0, 50.0
         self.schedule.jumped(self.at)
         self.schedule.issued(self.at)
-        self.schedule.adopted(self.wall, self.wall + 3600)
+        self.schedule.adopted(self.life(3600))
 
     @property
     def at(self) -> Instant:
         return Instant(self.wall, self.mono)
+
+    def life(self, seconds: float, *, ahead: float = 0.0) -> Life:
+        """Of a certificate that is issued now, by a CA whose clock is ahead of ours."""
+        begins = self.wall + ahead
+        return self.schedule.life(self.at, born=self.wall, begins=begins, dies=begins + seconds)
 
     def wait(self, seconds: float) -> None:
         self.wall += seconds
@@ -110,8 +115,63 @@ def test_a_clock_before_the_birth_of_the_certificate_makes_it_due() -> None:
 
 def test_a_certificate_put_aside_is_due_when_it_begins() -> None:
     clocks = Clocks()
-    clocks.schedule.put_off(clocks.wall + 600)
+    clocks.schedule.put_off(clocks.at, clocks.wall + 600)
     clocks.wait(599)
     assert not clocks.due()
     clocks.wait(1)
     assert clocks.due()
+
+
+@pytest.mark.parametrize("back", [60.0, 1200.0])
+def test_a_clock_that_was_set_back_puts_nothing_off(back: float) -> None:
+    clocks = Clocks()
+    clocks.wait(1500)
+    clocks.wall -= back
+    clocks.wait(299)
+    assert not clocks.due()
+    assert clocks.schedule.rest(clocks.at, asked=False) == 1.0
+    clocks.wait(1)
+    assert clocks.due()
+
+
+@pytest.mark.parametrize("ahead", [600.0, 3 * 3600.0, YEAR])
+def test_a_clock_that_is_behind_puts_nothing_off(ahead: float) -> None:
+    clocks = Clocks()
+    clocks.schedule.adopted(clocks.life(3600, ahead=ahead))
+    assert clocks.schedule.due == clocks.wall + 1800
+    clocks.wait(1799)
+    assert not clocks.due()
+    clocks.wait(1)
+    assert clocks.due()
+
+
+def test_what_is_served_lasts_as_long_as_it_truly_lives() -> None:
+    clocks = Clocks()
+    clocks.wait(1500)
+    clocks.wall -= 1200  # 2100 s of life are left
+    assert clocks.schedule.lasts(clocks.at, clocks.wall + 2099)
+    assert not clocks.schedule.lasts(clocks.at, clocks.wall + 2100)
+
+
+def test_a_clock_set_back_is_known_once_the_next_certificate_waits() -> None:
+    clocks = Clocks()
+    clocks.wait(2)
+    clocks.wall -= 60
+    assert clocks.due()
+    clocks.schedule.put_off(clocks.at, clocks.wall + 30)
+    clocks.wait(29)
+    assert not clocks.due()
+    clocks.wait(1)
+    assert clocks.due()
+
+
+def test_failures_fit_the_true_life_where_the_clock_is_behind() -> None:
+    clocks = Clocks()
+    for _ in range(20):
+        clocks.schedule.failed(clocks.at, dies=None)
+    clocks.schedule.adopted(clocks.life(3600, ahead=YEAR))
+    dies = clocks.wall + YEAR + 3600
+    clocks.wait(3592)
+    assert clocks.schedule.failed(clocks.at, dies=dies) == 2.0
+    clocks.wait(60)  # over, whatever our clock says: nothing is won by haste
+    assert clocks.schedule.failed(clocks.at, dies=dies) > 20
