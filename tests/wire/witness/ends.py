@@ -147,6 +147,13 @@ def wire(
     )
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """For what nobody tells: looks again and again."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 def spiffe_id(der: bytes | None) -> str:
     """The URI in a certificate."""
     if der is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from google.protobuf.json_format import ParseDict
 from tests.support.envoy import find_envoy
 from tests.support.grpc_running import serving
 from tests.support.testca import CA
-from tests.wire.witness.ends import CLIENT_ID, Transport, Wire, spiffe_id, wire
+from tests.wire.witness.ends import CLIENT_ID, Transport, Wire, spiffe_id, until, wire
 from tests.wire.witness.pairs import MEETINGS
 from wire.h2io import ServerCall
 from wire.proto.discovery_pb2 import (
@@ -187,12 +187,6 @@ async def envoy(home: Path, config: dict[str, Any]) -> AsyncIterator[None]:
             process.kill()
             await process.wait()
             print((home / "envoy.log").read_text())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("api", ["DELTA_GRPC", "GRPC"])

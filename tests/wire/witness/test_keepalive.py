@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.witness.ends import Client, Transport, wire
+from tests.wire.witness.ends import Client, Transport, until, wire
 from tests.wire.witness.grpcgo_ends import grpcgo_client, grpcgo_server
 from tests.wire.witness.grpcio_ends import grpcio_client, grpcio_server
 from tests.wire.witness.ours import our_client, our_server
 from tests.wire.witness.pairs import MEETINGS
 from tests.wire.witness.scenarios import unary
-from tests.wire.witness.test_leaving import until
 from wire.h2 import frames
 from wire.h2.connection import H2Connection
 from wire.h2io import Code, Keepalive

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.wire.witness.ends import DEADLINE, Clients, Servers, Transport, wire
+from tests.wire.witness.ends import DEADLINE, Clients, Servers, Transport, until, wire
 from tests.wire.witness.ours import OurServer, our_client, our_server
 from tests.wire.witness.pairs import MEETINGS, WITNESS_CLIENTS, WITNESS_SERVERS
 from tests.wire.witness.scenarios import unary
@@ -33,12 +32,6 @@ def two_rounds(*, gate_on_server: bool) -> Call:
 
 
 BOTH_REPLIES = tuple(receipt(filling(1, n, size)) for n, size in enumerate((10, 200_000)))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def has_read_our_goaway(server: OurServer) -> bool:

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.witness.ends import Clients, Server, Servers, Transport, Wire, wire
+from tests.wire.witness.ends import Clients, Server, Servers, Transport, Wire, until, wire
 from tests.wire.witness.grpcgo_ends import grpcgo_server
 from tests.wire.witness.grpcio_ends import grpcio_server
 from tests.wire.witness.ours import our_client, our_server
 from tests.wire.witness.pairs import WITNESS_CLIENTS
 from tests.wire.witness.scenarios import unary
 from tests.wire.witness.script import Call, Conversation, Kind
-from tests.wire.witness.test_leaving import until
 from wire.h2io import Code, RpcError
 
 
