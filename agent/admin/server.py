@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ import mesh.log
 from agent.admin import api
 from agent.admin.guard import refusal
 from agent.admin.options import AdminEndpointOptions
+from agent.admin.outlook import Outlook
 from agent.admin.timeline import Timeline, nacks
 from agent.admin.token import new_token
 from agent.httpd import HttpServer, Reply, Request
@@ -29,7 +31,7 @@ log = mesh.log.get()
 
 MODE = 0o600
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the pushes, and between two events."""
+"""Seconds between two looks at the pushes."""
 WATCHERS = 8
 """Streams of events at once."""
 _JSON = "application/json"
@@ -81,7 +83,7 @@ class AdminServer:
         self._version = version
         self._token = ""
         self._port = 0
-        self._watchers = 0
+        self._outlook = Outlook(self._picture, clock)
         self._timeline = Timeline()
         self._servers: list[HttpServer] = []
         self._pages: dict[tuple[str, str], Callable[[Request], Awaitable[Reply]]] = {
@@ -116,7 +118,8 @@ class AdminServer:
 
     async def run(self) -> None:
         parts = {f"admin {at}": server.run() for at, server in enumerate(self._servers)}
-        await run_parts({**parts, "admin timeline": self._look()}, stop=asyncio.Event())
+        parts |= {"admin timeline": self._look(), "admin outlook": self._outlook.run()}
+        await run_parts(parts, stop=asyncio.Event())
 
     async def answer(self, request: Request) -> Reply:
         """The page that was asked for, or why not."""
@@ -228,40 +231,34 @@ class AdminServer:
             return _said({"error": error.why, "hint": error.hint}, status=409)
 
     async def _events(self, _: Request) -> Reply:
-        if self._watchers >= WATCHERS:
+        if self._outlook.watchers >= WATCHERS:
             return _said({"error": "too many watch already"}, status=503)
-        self._watchers += 1
-        return Reply(200, _Events(self._watch(), self._left), "text/event-stream")
+        return Reply(200, _Events(self._watch()), "text/event-stream")
 
-    def _left(self) -> None:
-        self._watchers -= 1
+    async def _picture(self) -> str:
+        everything = {**await self._facts.detail(), "pushes": self._timeline.entries()}
+        return json.dumps(redact.document(everything), default=str)
 
-    async def _watch(self) -> AsyncIterator[bytes]:
+    async def _watch(self) -> AsyncGenerator[bytes]:
         before = ""
-        while True:
-            everything = {**await self._facts.detail(), "pushes": self._timeline.entries()}
-            text = json.dumps(redact.document(everything), default=str)
-            # a comment keeps the connection and finds out that the other side went
-            yield _event(text, self._clock.now()) if text != before else b": still here\n\n"
-            before = text
-            await self._clock.sleep(LOOK_EVERY)
+        async with aclosing(self._outlook.watch()) as pictures:
+            async for text in pictures:
+                # a comment keeps the connection and finds out that the other side went
+                yield _event(text, self._clock.now()) if text != before else b": still here\n\n"
+                before = text
 
 
 class _Events:
-    """A stream of events, counted while it runs."""
+    """A stream of events."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], left: Callable[[], None]) -> None:
+    def __init__(self, pieces: AsyncGenerator[bytes]) -> None:
         self._pieces = pieces
-        self._left = left
 
     def pieces(self) -> AsyncIterator[bytes]:
         return self._pieces
 
     async def aclose(self) -> None:
-        self._left()
-        closing = getattr(self._pieces, "aclose", None)
-        if closing is not None:
-            await closing()
+        await self._pieces.aclose()
 
 
 def _event(document: str, now: float) -> bytes:
