@@ -24,7 +24,9 @@ async def talking(talk: Callable[[Reader, Writer], Awaitable[None]]) -> AsyncIte
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
-            writer.transport.abort()
+            # what ended already has no loop to abort it in
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()
 
     async with asyncio.TaskGroup() as group:
         tasks: set[asyncio.Task[None]] = set()

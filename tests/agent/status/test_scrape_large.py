@@ -144,7 +144,7 @@ async def test_where_every_line_is_read_too(kind: str) -> None:
     async with served(envoy, told(kind), collisions=Collisions.REGROUP) as process:
         found = await scrape(process, f"Accept: {kind}")
     print(f"50 MiB, every line read, {kind}: +{found.grown / MIB:.1f} MiB")
-    assert f"Content-Type: {kind.split(';', maxsplit=1)[0]}" in found.headers
+    assert f"Content-Type: {kind.partition(';')[0]}" in found.headers
     assert whole(found.body)
     assert found.body.count(b"# EOF") == (kind == OPENMETRICS)
     assert found.body.endswith(b"# EOF\n") is (kind == OPENMETRICS)
@@ -184,14 +184,15 @@ ENDLESS: dict[str, App] = {
 }
 
 
-@pytest.mark.parametrize("kind", ENDLESS)
-@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another"])
+@pytest.mark.parametrize(
+    ("kind", "beside"), [*((kind, False) for kind in ENDLESS), ("fast", True), ("silent", True)]
+)
 async def test_an_application_without_end_costs_neither_the_scrape_nor_the_memory(
     kind: str, *, beside: bool
 ) -> None:
-    talks: list[App] = [SMALL, ENDLESS[kind], *([told(TEXT)] if beside else [])]
+    apps = [ENDLESS[kind], *([told(TEXT)] if beside else [])]
     async with contextlib.AsyncExitStack() as stack:
-        ports = [await stack.enter_async_context(talking(each)) for each in talks]
+        ports = [await stack.enter_async_context(talking(each)) for each in (SMALL, *apps)]
         process = await stack.enter_async_context(running(ports[0], *ports[1:]))
         found = await scrape(process, "X-Prometheus-Scrape-Timeout-Seconds: 1")
         again = await scrape(process, "X-Prometheus-Scrape-Timeout-Seconds: 1")
@@ -202,6 +203,7 @@ async def test_an_application_without_end_costs_neither_the_scrape_nor_the_memor
     assert max(found.grown, again.grown) < 4 * LIMIT
 
 
+@pytest.mark.long
 async def test_every_application_may_say_all_that_is_held() -> None:
     """Three times its text is what one costs, though its families collide with another's."""
     line = b'app_requests{route="/cart/%d",code="200"} %d\n'
@@ -215,15 +217,13 @@ async def test_every_application_may_say_all_that_is_held() -> None:
     assert found.grown < 3 * 2 * len(body) + HELD
 
 
+@pytest.mark.long
 async def test_the_loop_goes_on_while_long_texts_are_joined() -> None:
     """Other pages are answered meanwhile: a scrape is no reason to be restarted by the kubelet."""
     body = "".join(f'x{{n="{n}"}} 1\n' for n in range(300_000))
-    async with (
-        served(SMALL, Scripted(plain(body)), Scripted(plain(body))) as process,
-        asyncio.TaskGroup() as group,
-    ):
+    app, during = Scripted(plain(body)), 0
+    async with served(SMALL, app, app) as process, asyncio.TaskGroup() as group:
         scraping = group.create_task(scrape(process))
-        during = 0
         while not scraping.done():
             reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
             writer.write(b"GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
