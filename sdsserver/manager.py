@@ -83,6 +83,8 @@ class SecretManager:
         self._early: tuple[KeyPair, Life] | None = None
         """Issued, and not valid yet: it takes over when it is."""
         self._schedule = Schedule(grace=options.grace_ratio, jitter=options.grace_jitter, rng=rng)
+        self._ended = 0
+        """Serial of the certificate whose end was told."""
         self._waiters: list[asyncio.Future[None]] = []
         self._called = asyncio.Event()
         self._last_error = ""
@@ -171,8 +173,21 @@ class SecretManager:
             log.warning("clock jumped", seconds=round(jump, 1))
         if self._early and at.wall >= self._early[0].begins:
             self._take(*self._early)
+        if needed and self._pair and at.wall >= self._pair.dies:
+            self._tell_end(self._pair)
         asked = bool(self._waiters)
         return (asked or needed) and self._schedule.is_due(at, asked=asked)
+
+    def _tell_end(self, pair: KeyPair) -> None:
+        """Once for each certificate that ended while it was the last that we had."""
+        if self._ended != pair.serial:
+            self._ended = pair.serial
+            log.error(
+                "certificate has expired, none is served until the CA signs",
+                serial=f"{pair.serial:x}",
+                expired=int(pair.dies),
+                why=self._last_error,
+            )
 
     def _instant(self) -> Instant:
         return Instant(self._clock.now(), self._clock.monotonic())

@@ -218,13 +218,21 @@ async def test_many_who_ask_a_dead_ca_cost_one_request_each_two_seconds(tmp_path
         assert world.ca.count - before <= 31
 
 
-async def test_three_lifetimes_without_a_ca_and_back(tmp_path: Path) -> None:
+async def test_three_lifetimes_without_a_ca_and_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     world = World(tmp_path)
     world.ca.lifetime = 60.0
     async with world.running() as manager:
         await manager.secret("default")
         world.ca.fail = True
-        await pass_time(world, 180)
+        await pass_time(world, 56)
+        assert "has expired" not in capsys.readouterr().out
+        await pass_time(world, 124)
+        told = [line for line in capsys.readouterr().out.splitlines() if "has expired" in line]
+        assert len(told) == 1
+        assert "error" in told[0]
+        assert "why=certificate request to fake failed: down" in told[0]
         assert manager.status()["last_error"]
         assert b"cert_expiry_seconds" in world.metrics.render(world.clock.now()).encode()
         world.ca.fail = False

@@ -99,20 +99,29 @@ async def until_refused(once: Callable[[], Awaitable[int]]) -> None:
 
 @asynccontextmanager
 async def staged(
-    folder: Path, fake: FakeCa, *, pair: str = "default", root: str = "ROOTCA", **changed: Any
+    folder: Path,
+    fake: FakeCa,
+    *,
+    pair: str = "default",
+    root: str = "ROOTCA",
+    provisioned: str = "",
+    **changed: Any,
 ) -> AsyncIterator[Stage]:
     """``fake`` is asked with the token in ``folder/token``, ``first`` at the beginning.
 
-    ``pair`` and ``root`` are the names that Envoy asks for, ``changed`` goes into the ``SecretOptions``.
+    ``pair`` and ``root`` are the names that Envoy asks for, ``provisioned`` is where a certificate for the CA lies;
+    ``changed`` goes into the ``SecretOptions``.
     """
     (folder / "root.pem").write_bytes(fake.ca.certificate)
     (folder / "token").write_text("first")
-    async with fake.serve(tls=fake.ca.issue(SERVER_NAME)), load.upstream() as (http, grpc):
+    serving = fake.serve(tls=fake.ca.issue(SERVER_NAME), optional_client=bool(provisioned))
+    async with serving, load.upstream() as (http, grpc):
         ca = CaOptions(
             address=fake.address,
             roots=str(folder / "root.pem"),
             server_name=SERVER_NAME,
             token=str(folder / "token"),
+            provisioned=provisioned,
         )
         given: dict[str, Any] = {
             "well_known": CertFiles.in_dir(str(folder / "none")),

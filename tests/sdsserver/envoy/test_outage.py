@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.sdsserver.envoy.stage import (
+    Stage,
     staged,
     under,
     until,
@@ -18,13 +20,22 @@ from tests.sdsserver.envoy.stage import (
     until_welcome,
 )
 from tests.support.fakeca import FakeCa
+from tests.support.sdsclient import channel, open_stream
+
+
+async def refusal(stage: Stage, name: str) -> str:
+    """What a new SDS client is told."""
+    async with channel(str(stage.folder / "socket")) as made:
+        stream = open_stream(made)
+        await stream.send([name])
+        return (await stream.error())[1]
 
 
 @pytest.mark.envoy
 @pytest.mark.long
 async def test_a_ca_that_is_down_for_three_lifetimes(short_tmp: Path) -> None:
-    lifetime, spare = 6.0, 0.5
-    async with staged(short_tmp, FakeCa(lifetime=lifetime)) as stage:
+    lifetime, spare = 10.0, 1.5
+    async with staged(short_tmp, FakeCa(lifetime=lifetime), grace_ratio=0.2) as stage:
         load = stage.load(stage.fake.ca)
         before = await until_welcome(load.tcp)
         stage.fake.down = True
@@ -35,6 +46,12 @@ async def test_a_ca_that_is_down_for_three_lifetimes(short_tmp: Path) -> None:
         assert load.serials["TCP"] == {before}
         await until_refused(stage.load(stage.fake.ca).tcp)
         assert time.time() > dies
+        for name in ("default", "ROOTCA"):
+            assert f"failed to generate secret for {name}" in await refusal(stage, name)
+        left = re.search(
+            r"^istio_agent_cert_expiry_seconds.* (-\S+)$", stage.part.metrics(), re.MULTILINE
+        )
+        assert left, stage.part.metrics()
         await until(lambda: time.time() > dies + 2 * lifetime)
         assert "unavailable" in str(stage.part.status()["last_error"])
         asked = len(stage.fake.calls)
