@@ -22,6 +22,7 @@ from sdsserver.x509 import facts
 
 OWN = "pilothouse-identity"
 SETTING = "PILOT_IDENTITY_DIR"
+OTHER = "of another identity, removed"
 _FILE = "identity.json"
 _MEMORY = frozenset({"tmpfs", "ramfs"})
 
@@ -42,6 +43,8 @@ class IdentityStore:
             _check_own(self._directory)
             pair = _parse(_read_private(path))
             why = _refusal(pair, self._identity, now)
+            if why is OTHER:
+                os.unlink(path)  # this workload is another one now, and will not be that one again
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -163,5 +166,5 @@ def _refusal(pair: KeyPair, identity: Identity, now: float) -> str:
     if not leaf.valid_at(now):
         return "expired or not valid yet"
     if str(identity) not in leaf.uris:
-        return "of another identity"
+        return OTHER
     return "" if pair.root else "without roots"

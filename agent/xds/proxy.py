@@ -121,7 +121,9 @@ class XdsProxy:
         allowed = self._options.uds_allow
         if allowed is None or peer.uid in allowed:
             return None
-        return f"uid {peer.uid} may not use the xDS socket; PILOT_UDS_ALLOW admits it"
+        return (
+            f"uid {peer.uid} may not use the xDS socket; PILOT_UDS_ALLOW={peer.uid},... admits it"
+        )
 
     def report_health(self, fault: str | None, *, code: int = INTERNAL) -> None:
         """The application's health changed; ``fault`` says why it is unhealthy.

@@ -53,7 +53,8 @@ def test_only_while_valid_and_only_for_the_same_identity(
     store.save(issued("spiffe://cluster.local/ns/a/sa/other"))
     assert store.load(time.time()) is None
     said = capsys.readouterr().out
-    assert "of another identity" in said
+    assert "of another identity, removed" in said
+    assert list((tmp_path / OWN).iterdir()) == []
     assert "expired or not valid yet" in said
 
 

@@ -205,11 +205,17 @@ async def test_a_hundred_streams_get_the_push(short_tmp: Path) -> None:
     assert world.service.status()["streams"] == 0
 
 
-async def test_only_admitted_users_are_served(short_tmp: Path) -> None:
-    stranger = frozenset({os.geteuid() + 1})
+async def test_only_admitted_users_are_served(
+    short_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who was refused, and the setting that admits it, are said to the operator."""
+    mine, stranger = os.geteuid(), frozenset({os.geteuid() + 1})
     async with World(short_tmp, allow_uids=stranger).client() as made:
         with pytest.raises(grpc.aio.AioRpcError):
             await open_stream(made).ask("default")
+    said = capsys.readouterr().out
+    assert f"uid={mine} pid={os.getpid()} " in said
+    assert f"uid {mine} may not have secrets; PILOT_UDS_ALLOW={mine},... admits it" in said
 
 
 async def test_a_socket_that_cannot_be_had_is_said_and_nothing_else_ends(

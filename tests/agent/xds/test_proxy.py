@@ -244,6 +244,19 @@ async def test_no_control_plane_and_no_store_is_unavailable(short_tmp: Path) -> 
         assert "istio_agent_istiod_connection_failures 1" in proxy.metrics()
 
 
+async def test_only_admitted_users_are_relayed(
+    short_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who was refused, and the setting that admits it, are said to the operator."""
+    mine, stranger = os.geteuid(), frozenset({os.geteuid() + 1})
+    options = options_for(short_tmp, "127.0.0.1:1", uds_allow=stranger)
+    async with running(options), envoy(short_tmp / "XDS") as client:
+        assert await client.code() is grpc.StatusCode.UNAVAILABLE
+    said = capsys.readouterr().out
+    assert f"uid={mine} pid={os.getpid()} " in said
+    assert f"uid {mine} may not use the xDS socket; PILOT_UDS_ALLOW={mine},... admits it" in said
+
+
 async def test_envoy_that_leaves_ends_the_stream_upstream(short_tmp: Path) -> None:
     async with AsyncExitStack() as stack:
         ads = await stack.enter_async_context(fake_ads(small_mesh()))
