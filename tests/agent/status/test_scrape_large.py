@@ -190,9 +190,9 @@ ENDLESS: dict[str, App] = {
 async def test_an_application_without_end_costs_neither_the_scrape_nor_the_memory(
     kind: str, *, beside: bool
 ) -> None:
-    apps = [ENDLESS[kind], *([told(TEXT)] if beside else [])]
+    talks: list[App] = [SMALL, ENDLESS[kind], *([told(TEXT)] if beside else [])]
     async with contextlib.AsyncExitStack() as stack:
-        ports = [await stack.enter_async_context(talking(each)) for each in (SMALL, *apps)]
+        ports = [await stack.enter_async_context(talking(each)) for each in talks]
         process = await stack.enter_async_context(running(ports[0], *ports[1:]))
         found = await scrape(process, "X-Prometheus-Scrape-Timeout-Seconds: 1")
         again = await scrape(process, "X-Prometheus-Scrape-Timeout-Seconds: 1")
