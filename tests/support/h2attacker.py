@@ -30,11 +30,11 @@ def asking(path: str, *more: tuple[str, str]) -> Headers:
 class Attacker:
     """Use it as a context. All waits end at ``DEADLINE``."""
 
-    def __init__(self, port: int, greeting: bytes = GREETING) -> None:
+    def __init__(self, port: int, greeting: bytes = GREETING, *, receives: int = 262_144) -> None:
         self.sock = socket.socket()
         self.sock.settimeout(DEADLINE)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 262_144)  # little is under way
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.connect(("127.0.0.1", port))
         self.heard: list[Frame] = []
