@@ -34,6 +34,7 @@ NAMES = [
     ("pilot_xds_expired_nonce", "counter", SDS),
     ("pilot_total_xds_rejects", "counter", SDS),
     ("pilot_xds_write_timeout", "counter", {}),
+    ("pilot_xds_send_time", "histogram", {}),
     ("process_cpu_seconds_total", "counter", {}),
     ("process_resident_memory_bytes", "gauge", {}),
     ("process_open_fds", "gauge", {}),
@@ -57,6 +58,7 @@ def everything_used() -> str:
         write_timeouts=1,
         expiry=10.0,
     )
+    sds.sends.add(0.5)
     sds.streams.rejects = sds.streams.expired_nonces = 1
     return f"{sds.render(0.0)}{xds.render()}{own.render()}"
 
@@ -68,6 +70,7 @@ def test_it_is_there(name: str, kind: str, labels: dict[str, str]) -> None:
     families = text_string_to_metric_families(text)
     samples = [one for family in families for one in family.samples]
     plain = name.removesuffix("_total")  # the parser gives and takes this ending by itself
+    plain += "_count" if kind == "histogram" else ""
     found = [one for one in samples if one.name.removesuffix("_total") == f"{PREFIX}{plain}"]
     assert [one.labels for one in found] == [labels]
 

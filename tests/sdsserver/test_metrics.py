@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from sdsserver.metrics import Metrics
 
 
@@ -40,3 +42,19 @@ def test_send_times_are_a_histogram_after_the_first_send() -> None:
     assert 'istio_agent_pilot_xds_send_time_bucket{le="0.1"} 1\n' in text
     assert 'istio_agent_pilot_xds_send_time_bucket{le="+Inf"} 2\n' in text
     assert "istio_agent_pilot_xds_send_time_count 2\n" in text
+
+
+def test_certificates_of_files_are_told_by_name_and_parsers_read_them() -> None:
+    odd = 'file-cert:/a "b"\\c.pem~/k'
+    metrics = Metrics(files_unusable=1, files_refused=2, file_expiry={"default": 90.0, odd: 50.0})
+    families = list(text_string_to_metric_families(metrics.render(60.0)))
+    samples = {
+        (each.name, each.labels.get("resource_name", "")): each.value
+        for family in families
+        for each in family.samples
+    }
+    assert samples["pilothouse_file_cert_expiry_seconds", "default"] == 30.0
+    assert samples["pilothouse_file_cert_expiry_seconds", odd] == -10.0
+    assert samples["pilothouse_secret_files_unusable", ""] == 1.0
+    assert samples["pilothouse_secret_files_refused_total", ""] == 2.0
+    assert len({family.name for family in families}) == len(families)
