@@ -16,6 +16,7 @@ from agent.admin.options import AdminEndpointOptions, tcp_address
 from agent.environment import Environment
 from agent.google_token import HOST as METADATA_HOST
 from agent.google_token import GoogleTokenOptions
+from agent.google_token import address as metadata_address
 from agent.status.options import CallOptions, StatusOptions
 from agent.status.probers import SETTING as PROBERS
 from agent.status.probers import Prober, app_probers, health_probe
@@ -261,9 +262,19 @@ def google_token_branch(env: Environment) -> GoogleTokenOptions | None:
     if env.text("CREDENTIAL_FETCHER_TYPE", "JWT") != "GoogleComputeEngine":
         return None
     return GoogleTokenOptions(
-        audience=env.text("TRUST_DOMAIN", TRUST_DOMAIN),
-        host=env.text("GCE_METADATA_HOST") or METADATA_HOST,
+        audience=env.text("TRUST_DOMAIN", TRUST_DOMAIN), host=_metadata_host(env)
     )
+
+
+def _metadata_host(env: Environment) -> str:
+    text = env.text("GCE_METADATA_HOST")
+    try:
+        metadata_address(text or METADATA_HOST)
+    except ValueError as error:
+        hint = f"the default is used: {METADATA_HOST}"
+        env.tolerated.append(BadSetting("GCE_METADATA_HOST", text, str(error), hint=hint))
+        return METADATA_HOST
+    return text or METADATA_HOST
 
 
 def secrets_branch(

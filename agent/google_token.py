@@ -17,6 +17,7 @@ from agent import http1
 from mesh import paths
 from mesh.backoff import Backoff
 from mesh.clock import Clock
+from mesh.proxyconfig import address_fault
 from sdsserver.credentials import token_expiry
 from sdsserver.output import replace_if_changed
 
@@ -44,6 +45,15 @@ class GoogleTokenOptions(NamedTuple):
 
 class _Refused(Exception):
     """No token came; the text says why, and never holds one."""
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port of GCE_METADATA_HOST, which may leave the port out. Raises ValueError."""
+    full = text if ":" in text.rpartition("]")[2] else f"{text}:80"
+    if why := address_fault(full):
+        raise ValueError(why)
+    host, _, port = full.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def is_due(token: str, now: float) -> bool:
@@ -92,10 +102,10 @@ class GoogleToken:
         return True
 
     async def _fetch(self) -> str:
-        host, _, port = self._options.host.partition(":")
+        host, port = address(self._options.host)
         path = "/computeMetadata/v1/instance/service-accounts/default/identity"
         query = f"audience={quote(self._options.audience, safe='')}&format=full"
-        target = http1.Target(host, int(port or 80), f"{path}?{query}")
+        target = http1.Target(host, port, f"{path}?{query}")
         flavor = (("Metadata-Flavor", "Google"),)
         try:
             reply = await http1.ask(target, timeout=TIMEOUT, headers=flavor, limit=LARGEST)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.google_token import EVERY, SPARE, GoogleToken, GoogleTokenOptions, is_due
+from agent.branches import google_token_branch
+from agent.environment import Environment
+from agent.google_token import EVERY, HOST, SPARE, GoogleToken, GoogleTokenOptions, address, is_due
 from tests.support.clock import FakeClock
 
 AUDIENCE = "trust domain"
@@ -55,6 +57,30 @@ def made(server: Metadata, folder: Path, clock: FakeClock) -> tuple[GoogleToken,
     path = folder / "tokens/istio-token"
     options = GoogleTokenOptions(AUDIENCE, server.address, str(path))
     return GoogleToken(options, clock), path
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("169.254.169.254", ("169.254.169.254", 80)),
+        ("metadata:8080", ("metadata", 8080)),
+        ("[fd20:ce::254]", ("fd20:ce::254", 80)),
+        ("[fd20:ce::254]:81", ("fd20:ce::254", 81)),
+    ],
+)
+def test_where_the_metadata_server_is(text: str, found: tuple[str, int]) -> None:
+    assert address(text) == found
+
+
+@pytest.mark.parametrize("text", ["metadata:http", "fd20:ce::254", ":80", "metadata:0"])
+def test_what_is_no_address_is_said_and_the_default_used(text: str) -> None:
+    with pytest.raises(ValueError, match=r"port|host|brackets"):
+        address(text)
+    env = Environment({"CREDENTIAL_FETCHER_TYPE": "GoogleComputeEngine", "GCE_METADATA_HOST": text})
+    options = google_token_branch(env)
+    assert options is not None
+    assert options.host == HOST
+    assert [(fault.name, fault.value) for fault in env.tolerated] == [("GCE_METADATA_HOST", text)]
 
 
 @pytest.mark.parametrize(
