@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Envoy that takes its certificate and roots by SDS, and load on it with mutual TLS: HTTP/1.1, HTTP/2, TCP.
+"""Real Envoys that take certificate and roots by SDS, and load on one with mutual TLS: HTTP/1.1, HTTP/2, TCP.
 
 ``MtlsEnvoy`` has two listeners before one application: ``http`` (either version, gRPC to the gRPC port) and ``tcp``.
+``towards`` has another before it, which is its client.
 ``MtlsLoad`` sends over connections held for good and over a new one each time, notes the serials that the new ones
 are shown, and retries nothing.
 """
@@ -37,6 +38,7 @@ WAIT = 30.0
 FAILURES = (OSError, EOFError, TimeoutError, MeshError, AssertionError)
 _TYPES = "type.googleapis.com/envoy.extensions."
 _TLS = f"{_TYPES}transport_sockets.tls.v3.DownstreamTlsContext"
+_CLIENT_TLS = f"{_TYPES}transport_sockets.tls.v3.UpstreamTlsContext"
 
 
 def _sds(name: str) -> dict[str, Any]:
@@ -104,23 +106,52 @@ def _sds_cluster(socket: str) -> dict[str, Any]:
 
 
 def bootstrap(socket: str, app: App, *, pair: str, root: str) -> dict[str, Any]:
-    listeners = [
+    """Mutual TLS in front of ``app``."""
+    listeners = _listeners()
+    for each in listeners:
+        each["filter_chains"][0]["transport_socket"] = transport(by_sds(pair, root))
+    return _document(socket, listeners, _clusters(app))
+
+
+def towards(socket: str, server: MtlsEnvoy) -> dict[str, Any]:
+    """Plain listeners, and mutual TLS behind them to ``server``; no connection has more than one HTTP/1.1 request."""
+    clusters = _clusters(App(server.http, server.http, server.tcp))
+    for each in clusters:
+        protocols = (
+            [] if each["name"] == "echo" else ["h2" if "grpc" in each["name"] else "http/1.1"]
+        )
+        common = {"alpn_protocols": protocols, **by_sds()}
+        tls = {"@type": _CLIENT_TLS, "common_tls_context": common}
+        each["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
+        if each["name"] == "app":
+            each["max_requests_per_connection"] = 1
+    return _document(socket, _listeners(), clusters)
+
+
+def _listeners() -> list[dict[str, Any]]:
+    return [
         _plain(listener("http", 0, "app", inbound=True)),
         _plain(tcp_listener("tcp", 0, "echo")),
     ]
-    for each in listeners:
-        each["filter_chains"][0]["transport_socket"] = transport(by_sds(pair, root))
+
+
+def _clusters(app: App) -> list[dict[str, Any]]:
+    return [
+        _plain(cluster("app", app.http)),
+        _plain(cluster("app-grpc", app.grpc, http2=True)),
+        _plain(cluster("echo", app.tcp)),
+    ]
+
+
+def _document(
+    socket: str, listeners: list[dict[str, Any]], clusters: list[dict[str, Any]]
+) -> dict[str, Any]:
     return {
         "node": {"id": "sidecar~127.0.0.1~b.a~a.svc.cluster.local", "cluster": "b"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "static_resources": {
             "listeners": listeners,
-            "clusters": [
-                _sds_cluster(socket),
-                _plain(cluster("app", app.http)),
-                _plain(cluster("app-grpc", app.grpc, http2=True)),
-                _plain(cluster("echo", app.tcp)),
-            ],
+            "clusters": [_sds_cluster(socket), *clusters],
         },
     }
 
@@ -142,8 +173,9 @@ class MtlsEnvoy:
     tcp: int
     admin: str
 
-    async def stats(self, needle: str) -> str:
-        return (await _admin(self.admin, f"/stats?filter={needle}")).decode()
+    async def ask(self, path: str) -> str:
+        """Its admin interface."""
+        return (await _admin(self.admin, path)).decode()
 
 
 @asynccontextmanager
@@ -163,11 +195,9 @@ async def echo() -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def mtls_envoy(
-    folder: Path, socket: str, app: App, *, pair: str = "default", root: str = "ROOTCA"
-) -> AsyncIterator[MtlsEnvoy]:
-    """Started, live, and stopped at the end. ``pair`` and ``root``: the names that it asks for."""
-    (folder / "bootstrap.json").write_text(json.dumps(bootstrap(socket, app, pair=pair, root=root)))
+async def mtls_envoy(folder: Path, document: dict[str, Any]) -> AsyncIterator[MtlsEnvoy]:
+    """Started with ``bootstrap`` or ``towards``, live, and stopped at the end."""
+    (folder / "bootstrap.json").write_text(json.dumps(document))
     with open(folder / "envoy.log", "wb") as log:
         process = await asyncio.create_subprocess_exec(
             find_envoy(),

@@ -16,7 +16,7 @@ from sdsserver import SdsPart, build_sds
 from sdsserver.options import CaOptions, CertFiles, KeyOptions, SecretOptions
 from tests.support import load
 from tests.support.fakeca import SERVER_NAME, FakeCa
-from tests.support.mtls_envoy import App, MtlsEnvoy, MtlsLoad, echo, mtls_envoy
+from tests.support.mtls_envoy import App, MtlsEnvoy, MtlsLoad, bootstrap, echo, mtls_envoy
 from tests.support.testca import CA
 from wire.proto.istio_pb2 import PushedProxyConfig
 
@@ -43,14 +43,18 @@ class Stage:
         return MtlsLoad(self.envoy, ca.issue(CLIENT), roots)
 
     def push_anchors(self, *roots: CA) -> None:
-        """As the control plane does by PCDS."""
-        texts = [root.certificate.decode() for root in roots]
-        pushed = PushedProxyConfig(ca_certificates_pem=texts)
-        assert self.part.on_proxy_config([pushed.SerializeToString()]) is None
+        push_anchors(self.part, *roots)
 
     async def until_served_by(self, ca: CA) -> None:
         """A client that trusts ``ca`` alone is content with Envoy's certificate."""
         await until_welcome(MtlsLoad(self.envoy, self.fake.ca.issue(CLIENT), ca.certificate).tcp)
+
+
+def push_anchors(part: SdsPart, *roots: CA) -> None:
+    """As the control plane does by PCDS."""
+    texts = [root.certificate.decode() for root in roots]
+    pushed = PushedProxyConfig(ca_certificates_pem=texts)
+    assert part.on_proxy_config([pushed.SerializeToString()]) is None
 
 
 @asynccontextmanager
@@ -98,6 +102,35 @@ async def until_refused(once: Callable[[], Awaitable[int]]) -> None:
 
 
 @asynccontextmanager
+async def secrets(
+    folder: Path, fake: FakeCa, *, provisioned: str = "", **changed: Any
+) -> AsyncIterator[tuple[SdsPart, str]]:
+    """The secret part that asks ``fake``, with the token in ``folder/token``, and its socket."""
+    (folder / "root.pem").write_bytes(fake.ca.certificate)
+    (folder / "token").write_text("first")
+    ca = CaOptions(
+        address=fake.address,
+        roots=str(folder / "root.pem"),
+        server_name=SERVER_NAME,
+        token=str(folder / "token"),
+        provisioned=provisioned,
+    )
+    given: dict[str, Any] = {
+        "well_known": CertFiles.in_dir(str(folder / "none")),
+        "key": KeyOptions(ec_algorithm="ECDSA"),
+        "crl": "",
+        **changed,
+    }
+    options = SecretOptions(identity=ME, ca=ca, socket_dir=str(folder), **given)
+    part = build_sds(options, SystemClock())
+    async with asyncio.timeout(240), asyncio.TaskGroup() as group:
+        task = group.create_task(part.run())
+        await part.ready.wait()
+        yield part, options.socket
+        task.cancel()
+
+
+@asynccontextmanager
 async def staged(
     folder: Path,
     fake: FakeCa,
@@ -112,29 +145,13 @@ async def staged(
     ``pair`` and ``root`` are the names that Envoy asks for, ``provisioned`` is where a certificate for the CA lies;
     ``changed`` goes into the ``SecretOptions``.
     """
-    (folder / "root.pem").write_bytes(fake.ca.certificate)
-    (folder / "token").write_text("first")
     serving = fake.serve(tls=fake.ca.issue(SERVER_NAME), optional_client=bool(provisioned))
-    async with serving, load.upstream() as (http, grpc):
-        ca = CaOptions(
-            address=fake.address,
-            roots=str(folder / "root.pem"),
-            server_name=SERVER_NAME,
-            token=str(folder / "token"),
-            provisioned=provisioned,
-        )
-        given: dict[str, Any] = {
-            "well_known": CertFiles.in_dir(str(folder / "none")),
-            "key": KeyOptions(ec_algorithm="ECDSA"),
-            "crl": "",
-            **changed,
-        }
-        options = SecretOptions(identity=ME, ca=ca, socket_dir=str(folder), **given)
-        part = build_sds(options, SystemClock())
-        async with asyncio.timeout(240), asyncio.TaskGroup() as group, echo() as tcp:
-            task = group.create_task(part.run())
-            await part.ready.wait()
-            app = App(http, grpc, tcp)
-            async with mtls_envoy(folder, options.socket, app, pair=pair, root=root) as envoy:
-                yield Stage(folder, fake, part, envoy)
-            task.cancel()
+    async with (
+        serving,
+        load.upstream() as (http, grpc),
+        echo() as tcp,
+        secrets(folder, fake, provisioned=provisioned, **changed) as (part, socket),
+    ):
+        document = bootstrap(socket, App(http, grpc, tcp), pair=pair, root=root)
+        async with mtls_envoy(folder, document) as envoy:
+            yield Stage(folder, fake, part, envoy)
