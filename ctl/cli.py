@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from mesh.errors import ExitCode, MeshError
 
@@ -48,16 +49,18 @@ def _add_looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     where.add_argument(
         "--token-file", default="", metavar="PATH", help="admin.token: for TCP and for changes"
     )
-    commands.add_parser("status", help="ready or why not, identity, xDS, Envoy", parents=[where])
+    shown = argparse.ArgumentParser(add_help=False, parents=[where])
+    shown.add_argument("--json", action="store_true", help="the agent's answer, for programs")
+    commands.add_parser("status", help="ready or why not, identity, xDS, Envoy", parents=[shown])
     config = commands.add_parser("config", help="settings in force").add_subparsers(
         dest="part", required=True
     )
-    effective = config.add_parser("effective", help="each value and its source", parents=[where])
+    effective = config.add_parser("effective", help="each value and its source", parents=[shown])
     effective.add_argument("--set", action="store_true", help="only what somebody set")
-    commands.add_parser("nacks", help="what Envoy refused, and why", parents=[where])
+    commands.add_parser("nacks", help="what Envoy refused, and why", parents=[shown])
     logs = commands.add_parser("logs", help="log levels").add_subparsers(dest="part", required=True)
     level = logs.add_parser(
-        "level", help="show them, or change them while it runs", parents=[where]
+        "level", help="show them, or change them while it runs", parents=[shown]
     )
     level.add_argument("levels", nargs="?", default="", metavar="SCOPE:LEVEL,...")
     bundle = commands.add_parser(
@@ -100,6 +103,7 @@ def _demo(arguments: argparse.Namespace, words: list[str]) -> int:
 
 
 def _look(arguments: argparse.Namespace) -> int:
+    import json
     import time
 
     from ctl import bundle, looking
@@ -110,14 +114,19 @@ def _look(arguments: argparse.Namespace) -> int:
         address=arguments.address,
         token_file=arguments.token_file,
     )
+    told: Any = None
     match arguments.command:
         case "status":
-            text = looking.status(agent.get("status"), time.time())
+            told = agent.get("status")
+            text = looking.status(told, time.time())
         case "config":
-            rows = agent.get("settings")["settings"]
-            text = looking.settings(rows, changed_only=arguments.set)
+            told = agent.get("settings")
+            if arguments.set:
+                told["settings"] = looking.changed(told["settings"])
+            text = looking.settings(told["settings"])
         case "nacks":
-            text = looking.nacks(agent.get("nacks")["nacks"])
+            told = agent.get("nacks")
+            text = looking.nacks(told["nacks"])
         case "logs":
             given = arguments.levels
             page = "logs/levels"
@@ -128,7 +137,8 @@ def _look(arguments: argparse.Namespace) -> int:
             text = f"{arguments.output}: {', '.join(names)}\n"
         case other:
             raise AssertionError(f"BUG: command {other!r} has no code")
-    print(text, end="")
+    as_json = getattr(arguments, "json", False)
+    print(json.dumps(told, indent=2) + "\n" if as_json else text, end="")
     return ExitCode.OK
 
 

@@ -50,10 +50,14 @@ def types(told: Mapping[str, Mapping[str, Any]], now: float) -> str:
     return table(head, rows)
 
 
-def settings(rows: Iterable[Mapping[str, Any]], *, changed_only: bool = False) -> str:
+def changed(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What somebody set."""
+    return [row for row in rows if row.get("source") != "default"]
+
+
+def settings(rows: Iterable[Mapping[str, Any]]) -> str:
     """Each setting with its value and where that came from; defaults last."""
-    wanted = [row for row in rows if not (changed_only and row.get("source") == "default")]
-    ordered = sorted(wanted, key=lambda row: (row.get("source") == "default", str(row.get("name"))))
+    ordered = sorted(rows, key=lambda row: (row.get("source") == "default", str(row.get("name"))))
     return table(
         ("NAME", "VALUE", "FROM"),
         [(r.get("name"), r.get("value"), r.get("source")) for r in ordered],

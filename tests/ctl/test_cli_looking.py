@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ async def test_each_command(short_tmp: Path, capsys: pytest.CaptureFixture[str])
         assert "canary" not in await said("config", "effective", "--set")
         assert "CDS" in await said("nacks")
         assert "SCOPE" in await said("logs", "level")
+        assert json.loads(await said("status", "--json"))["state"] == "RUNNING"
+        assert json.loads(await said("nacks", "--json"))["nacks"][0]["type"] == "CDS"
+        (row, masked) = json.loads(await said("config", "effective", "--json"))["settings"]
+        assert (row["name"], masked["value"]) == ("POD_NAME", "(masked)")
+        given.facts.rows.append({"name": "ECC_CURVE", "value": "P256", "source": "default"})
+        told = json.loads(await said("config", "effective", "--set", "--json"))["settings"]
+        assert "ECC_CURVE" not in [each["name"] for each in told]
+        assert "levels" in json.loads(await said("logs", "level", "--json"))
         token = ("--token-file", str(given.token_file))
         try:
             assert "debug" in await said("logs", "level", "sds:debug", *token)

@@ -206,12 +206,12 @@ async def test_the_keyboard_is_enough(browser: Browser, short_tmp: Path) -> None
         await page.until(
             "document.getElementById('verdict').textContent.startsWith('Not connected')"
         )
-        await page.js("document.getElementById('token').value = ''")
+        assert await page.js("document.getElementById('token').value") == ""
         await page.type(given.token)
         await page.press("Enter", ENTER, "\r")
         await page.until(LIVE)
-        await page.goto(f"http://127.0.0.1:{given.server.port}/")  # remembered while the tab lives
-        await page.until(LIVE)
+        assert await page.js(KEPT) == ["", "", ""], "the token is in memory only"
+        page = await opened(browser, given.server.port, given.token)
         order = []
         for _ in range(40):
             await page.press("Tab", TAB)
@@ -230,6 +230,19 @@ async def test_the_keyboard_is_enough(browser: Browser, short_tmp: Path) -> None
         assert [row[0] for row in await rows(page, "settings")] == ["POD_NAME"]
 
 
+async def test_a_token_outlives_neither_the_page_nor_the_address(
+    browser: Browser, short_tmp: Path
+) -> None:
+    async with admin(short_tmp, tcp=True) as given:
+        page = await opened(browser, given.server.port, given.token)
+        assert await page.js("location.href") == f"http://127.0.0.1:{given.server.port}/"
+        assert await page.js(KEPT) == ["", "", ""]
+        await page.goto(f"http://127.0.0.1:{given.server.port}/")
+        await page.until("!document.getElementById('login').hidden")
+        assert not await page.js(LIVE)
+
+
+KEPT = "[Object.values(sessionStorage).join(), Object.values(localStorage).join(), document.cookie]"
 FOCUSED = (
     "(e => e.getAttribute('aria-label') || e.id || e.textContent.trim())(document.activeElement)"
 )
