@@ -314,7 +314,7 @@ def secrets_branch(
         grace_ratio=env.number("SECRET_GRACE_PERIOD_RATIO", 0.5),
         grace_jitter=env.number("SECRET_GRACE_PERIOD_RATIO_JITTER", 0.01),
         debounce=env.duration("FILE_DEBOUNCE_DURATION", 0.1),
-        poll=env.duration("PILOT_CERT_POLL", 5.0),
+        poll=env.span("PILOT_CERT_POLL", 5.0),
         crl=paths.CRL if env.flag("PILOT_ENABLE_CA_CRL", default=True) else "",
         identity_dir=env.text("PILOT_IDENTITY_DIR"),
         identity_dir_trusted=env.flag("PILOT_IDENTITY_DIR_TRUST", default=False),

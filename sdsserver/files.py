@@ -38,6 +38,9 @@ log = mesh.log.get("sds")
 
 OnUpdate = Callable[[str], None]
 
+SOONEST = 0.02
+"""Seconds until a file that was not right is read again, however small FILE_DEBOUNCE_DURATION is."""
+
 
 class FileSecretFailed(MeshError):
     """A secret's files did not become readable and right within the deadline."""
@@ -176,7 +179,8 @@ class FileSecrets:
 
     async def _load(self, name: str, files: FileName) -> Secret | FileSecretFailed:
         """Try until it is right or the time is up; a name that failed before is tried more slowly."""
-        fresh = Backoff(initial=self._options.debounce, factor=2.0, jitter=0.1, cap=2.0)
+        first = max(self._options.debounce, SOONEST)
+        fresh = Backoff(initial=first, factor=2.0, jitter=0.1, cap=2.0)
         backoff = self._backoffs.setdefault(name, fresh)
         end = self._clock.monotonic() + self._options.file_deadline
         while True:

@@ -262,6 +262,7 @@ TOLERATED = [
     ("ENABLE_PROBE_KEEPALIVE_CONNECTIONS", "often", "status.app.keepalive", False),
     ("WORKLOAD_RSA_KEY_SIZE", "big", "secrets.key.rsa_bits", 2048),
     ("SECRET_GRACE_PERIOD_RATIO", "half", "secrets.grace_ratio", 0.5),
+    ("PILOT_CERT_POLL", "-1s", "secrets.poll", 5.0),
     ("COMPLIANCE_POLICY", "fips", "xds.policy", None),
 ]
 

@@ -412,6 +412,16 @@ async def test_a_name_that_failed_is_tried_more_slowly_others_are_not(
     assert len(reads) in range(7, 12)
 
 
+async def test_no_debouncing_is_no_busy_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, file_deadline=10.0, clock=FakeClock(auto=True), debounce=0.0)
+    reads = counted(monkeypatch)
+    with pytest.raises(FileSecretFailed):
+        await world.load(world.root)
+    assert len(reads) < 20
+
+
 async def test_a_certificate_of_tomorrow_is_served_when_it_begins_without_any_event(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
