@@ -17,6 +17,8 @@ SETTING = "ISTIO_KUBE_APP_PROBERS"
 PREFIXES = ("/app-health/", "/app-lifecycle/")
 PATHS = r"^/(app-health|app-lifecycle)/[^/]+/(livez|readyz|startupz|prestopz|poststartz)$"
 _PATH = re.compile(PATHS)
+_POD = "pod"
+"""The workload's own address, in words."""
 _KINDS = ("httpget", "tcpsocket", "grpc")
 
 
@@ -60,11 +62,11 @@ def described(action: Action) -> str:
         case HttpGet():
             scheme = "https" if action.https else "http"
             path, asks, _ = action.path.removeprefix("/").partition("?")
-            return f"GET {scheme}://{action.host}:{action.port}/{path}{asks and '?...'}"
+            return f"GET {scheme}://{action.host or _POD}:{action.port}/{path}{asks and '?...'}"
         case TcpSocket():
-            return f"TCP {action.host}:{action.port}"
+            return f"TCP {action.host or _POD}:{action.port}"
         case GrpcCheck():
-            return f"gRPC :{action.port} {action.service}".strip()
+            return f"gRPC {_POD}:{action.port} {action.service}".strip()
         case Exec():
             return f"command {action.command[0] if action.command else ''}".strip()
         case _:

@@ -39,7 +39,7 @@ class Given:
             },
             "resources": {"agent": {"residentBytes": 30_000_000}},
             "probes": {
-                "/app-health/app/readyz": {"asks": "GET http://:80/", "status": 200, "at": 5.0}
+                "/app-health/app/readyz": {"asks": "GET http://pod:80/", "status": 200, "at": 5.0}
             },
             "capture": {"verdict": "captured", "why": "", "at": 5.0},
             "dns": {"enabled": False},

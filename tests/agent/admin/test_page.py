@@ -122,7 +122,7 @@ async def test_what_a_real_sidecar_shows_agrees_with_envoy_and_the_kernel(
     (told,) = asked(f"{envoy}/stats?format=json&type=TextReadouts&filter=lds.version_text")["stats"]
     assert types["LDS"][1:3] == [told["value"], "control plane"]
     assert any("outbound traffic is captured" in row[2] for row in await rows(page, "rules"))
-    assert (await rows(page, "probes"))[0][:3] == [PROBE, "TCP :1", "500"]
+    assert (await rows(page, "probes"))[0][:3] == [PROBE, "TCP pod:1", "500"]
     settings = {row[0]: row for row in await rows(page, "settings")}
     assert settings["POD_NAME"][1:] == ["client", "environment"]
     assert CANARY not in await page.js("document.documentElement.outerHTML")

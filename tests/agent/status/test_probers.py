@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent.status.probers import (
+    Action,
     Exec,
     GrpcCheck,
     HealthProbe,
@@ -14,6 +15,7 @@ from agent.status.probers import (
     Prober,
     TcpSocket,
     app_probers,
+    described,
     health_probe,
 )
 from mesh.errors import BadSetting
@@ -56,6 +58,20 @@ def test_what_is_no_object(text: str) -> None:
     with pytest.raises(BadSetting, match="failed to decode app prober"):
         app_probers(text)
     assert app_probers("") == {}
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (HttpGet(80, "/a?token=b", headers=(("A", "b"),)), "GET http://pod:80/a?..."),
+        (HttpGet(80, "/", https=True, host="h"), "GET https://h:80/"),
+        (TcpSocket(1), "TCP pod:1"),
+        (GrpcCheck(2, "s"), "gRPC pod:2 s"),
+        (Exec(("sh", "-c", "secret")), "command sh"),
+    ],
+)
+def test_in_words(action: Action, words: str) -> None:
+    assert described(action) == words
 
 
 def test_readiness_defaults() -> None:
