@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sdsserver.credentials import token_expiry
 from tests.sdsserver.envoy.stage import (
     Stage,
     staged,
@@ -19,7 +22,7 @@ from tests.sdsserver.envoy.stage import (
     until_shown,
     until_welcome,
 )
-from tests.support.fakeca import FakeCa
+from tests.support.fakeca import FakeCa, Seen
 from tests.support.sdsclient import channel, open_stream
 
 
@@ -61,24 +64,38 @@ async def test_a_ca_that_is_down_for_three_lifetimes(short_tmp: Path) -> None:
         assert stage.part.status()["last_error"] == ""
 
 
+def jwt(ends: float) -> str:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": ends}).encode()).decode().rstrip("=")
+    return f"head.{claims}.signature"
+
+
+def accepts(seen: Seen) -> bool:
+    ends = token_expiry(seen.token)
+    return ends is None or ends > time.time()
+
+
+def replace(file: Path, text: str) -> None:
+    fresh = file.with_suffix(".new")
+    fresh.write_text(text)
+    os.replace(fresh, file)
+
+
 @pytest.mark.envoy
 async def test_a_token_that_expired_and_was_renewed(short_tmp: Path) -> None:
     """The file is read at each attempt: the first attempt after the token was replaced is taken."""
-    valid = "first"
-    fake = FakeCa(lifetime=30.0, accept=lambda seen: seen.token == valid)
+    fake = FakeCa(lifetime=30.0, accept=accepts)
     async with staged(short_tmp, fake, grace_ratio=0.9) as stage:
         load = stage.load(fake.ca)
         async with under(load):
+            replace(stage.token, jwt(time.time() + 2))
+            await until(lambda: "the token expired" in str(stage.part.status()["last_error"]))
             await until_shown(load, other_than=set())
-            valid = "second"
-            await until(lambda: "unauthenticated" in str(stage.part.status()["last_error"]))
-            first = {one for shown in load.serials.values() for one in shown}
-            assert len(first) == 1
-            renewed = stage.token.with_suffix(".new")
-            renewed.write_text("second")
-            os.replace(renewed, stage.token)
-            await until_shown(load, other_than=first)
+            seen = set().union(*load.serials.values())
+            good = jwt(time.time() + 600)
+            replace(stage.token, good)
+            await until(lambda: stage.part.status()["last_error"] == "")
+            await until_shown(load, other_than=seen)
         print(load.figures())
         assert load.failed == []
-        assert [call.token for call in fake.calls][-1] == "second"
-        assert stage.part.status()["last_error"] == ""
+        refused = [n for n, call in enumerate(fake.calls) if call.token not in {"first", good}]
+        assert fake.calls[refused[-1] + 1].token == good
