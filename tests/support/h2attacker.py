@@ -8,7 +8,14 @@ import socket
 import time
 from typing import Self
 
-from tests.support.h2frames import EMPTY_SETTINGS, Frame, headers_frame, take_frames
+from tests.support.h2frames import (
+    EMPTY_SETTINGS,
+    Frame,
+    goaway_codes,
+    headers_frame,
+    reset_codes,
+    take_frames,
+)
 from wire.h2 import frames
 from wire.h2.frames import ErrorCode
 from wire.h2.headers import Headers
@@ -106,16 +113,8 @@ class Attacker:
     @property
     def goaway(self) -> list[ErrorCode]:
         """The codes of its GOAWAY frames."""
-        return [
-            frames.unpack_goaway(each.payload)[1]
-            for each in self.heard
-            if each.kind == frames.GOAWAY
-        ]
+        return goaway_codes(self.heard)
 
     def resets(self, stream: int) -> list[ErrorCode]:
         """The codes of its RST_STREAM frames."""
-        return [
-            ErrorCode.of(frames.unpack_u32(each.payload))
-            for each in self.heard
-            if (each.kind, each.stream) == (frames.RST_STREAM, stream)
-        ]
+        return reset_codes(self.heard, stream)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import hpack
 
 from wire.h2 import frames
+from wire.h2.frames import ErrorCode
 from wire.h2.grpc import message_prefix
 from wire.h2.headers import Headers
 
@@ -65,3 +67,17 @@ def take_frames(raw: bytearray) -> list[Frame]:
         found.append(Frame(kind, flags, stream, bytes(raw[frames.HEADER_SIZE : end])))
         del raw[:end]
     return found
+
+
+def goaway_codes(heard: Iterable[Frame]) -> list[ErrorCode]:
+    """Of each GOAWAY frame."""
+    return [frames.unpack_goaway(each.payload)[1] for each in heard if each.kind == frames.GOAWAY]
+
+
+def reset_codes(heard: Iterable[Frame], stream: int) -> list[ErrorCode]:
+    """Of each RST_STREAM frame of one stream."""
+    return [
+        ErrorCode.of(frames.unpack_u32(each.payload))
+        for each in heard
+        if (each.kind, each.stream) == (frames.RST_STREAM, stream)
+    ]

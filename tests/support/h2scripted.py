@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from tests.support.h2frames import EMPTY_SETTINGS, Frame, take_frames
+from tests.support.h2frames import EMPTY_SETTINGS, Frame, goaway_codes, reset_codes, take_frames
 from wire.h2 import frames
 from wire.h2.frames import ErrorCode
 
@@ -80,19 +80,11 @@ class Conversation:
     @property
     def goaway(self) -> list[ErrorCode]:
         """The codes of the client's GOAWAY frames."""
-        return [
-            frames.unpack_goaway(each.payload)[1]
-            for each in self.heard
-            if each.kind == frames.GOAWAY
-        ]
+        return goaway_codes(self.heard)
 
     def resets(self, stream: int) -> list[ErrorCode]:
         """The codes of its RST_STREAM frames."""
-        return [
-            ErrorCode.of(frames.unpack_u32(each.payload))
-            for each in self.heard
-            if (each.kind, each.stream) == (frames.RST_STREAM, stream)
-        ]
+        return reset_codes(self.heard, stream)
 
 
 Script = Callable[[Conversation], Awaitable[None]]

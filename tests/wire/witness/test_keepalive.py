@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.witness.ends import Client, Transport, until, wire
+from tests.wire.witness.ends import Client, Transport, Wire, until, wire
 from tests.wire.witness.grpcgo_ends import grpcgo_client, grpcgo_server
 from tests.wire.witness.grpcio_ends import grpcio_client, grpcio_server
 from tests.wire.witness.ours import our_client, our_server
@@ -63,14 +63,16 @@ async def asked_twice(pings: Pings) -> None:
     await until(lambda: sum(not answer for answer, _ in pings[before:]) >= 2)
 
 
+@pytest.fixture
+def meeting(transport: Transport, certificate: bool, short_tmp: Path) -> Wire:
+    return wire(transport, short_tmp, certificate=certificate)
+
+
 @pytest.mark.parametrize(("transport", "certificate"), MEETINGS)
 class TestOurPings:
     """Of both our sides."""
 
-    async def test_grpcio_server_answers(
-        self, pings: Pings, transport: Transport, certificate: bool, short_tmp: Path
-    ) -> None:
-        meeting = wire(transport, short_tmp, certificate=certificate)
+    async def test_grpcio_server_answers(self, pings: Pings, meeting: Wire) -> None:
         tolerant = [
             ("grpc.http2.min_ping_interval_without_data_ms", 1),
             ("grpc.http2.max_ping_strikes", 0),
@@ -84,10 +86,7 @@ class TestOurPings:
             await ask(connected)
 
     @pytest.mark.go
-    async def test_grpcgo_server_answers(
-        self, pings: Pings, transport: Transport, certificate: bool, short_tmp: Path
-    ) -> None:
-        meeting = wire(transport, short_tmp, certificate=certificate)
+    async def test_grpcgo_server_answers(self, pings: Pings, meeting: Wire) -> None:
         async with (
             grpcgo_server(meeting, "-permit-ping=1ms") as running,
             our_client(meeting, running.target, OFTEN) as connected,
@@ -95,10 +94,7 @@ class TestOurPings:
             await answered(pings)
             await ask(connected)
 
-    async def test_grpcio_client_answers(
-        self, pings: Pings, transport: Transport, certificate: bool, short_tmp: Path
-    ) -> None:
-        meeting = wire(transport, short_tmp, certificate=certificate)
+    async def test_grpcio_client_answers(self, pings: Pings, meeting: Wire) -> None:
         async with (
             our_server(meeting, OFTEN) as running,
             grpcio_client(meeting, running.target) as connected,
@@ -108,10 +104,7 @@ class TestOurPings:
             await ask(connected)
 
     @pytest.mark.go
-    async def test_grpcgo_client_answers(
-        self, pings: Pings, transport: Transport, certificate: bool, short_tmp: Path
-    ) -> None:
-        meeting = wire(transport, short_tmp, certificate=certificate)
+    async def test_grpcgo_client_answers(self, pings: Pings, meeting: Wire) -> None:
         async with (
             our_server(meeting, OFTEN) as running,
             grpcgo_client(meeting, running.target) as connected,
@@ -125,10 +118,7 @@ class TestOurPings:
 class TestTheirPings:
     """Answered by both our sides."""
 
-    async def test_of_grpcio_server(
-        self, pings: Pings, transport: Transport, certificate: bool, short_tmp: Path
-    ) -> None:
-        meeting = wire(transport, short_tmp, certificate=certificate)
+    async def test_of_grpcio_server(self, pings: Pings, meeting: Wire) -> None:
         often = [
             ("grpc.keepalive_time_ms", 50),
             ("grpc.keepalive_timeout_ms", 30_000),
@@ -141,10 +131,7 @@ class TestTheirPings:
             await asked_twice(pings)
             await ask(connected)
 
-    async def test_of_grpcio_client(
-        self, pings: Pings, transport: Transport, certificate: bool, short_tmp: Path
-    ) -> None:
-        meeting = wire(transport, short_tmp, certificate=certificate)
+    async def test_of_grpcio_client(self, pings: Pings, meeting: Wire) -> None:
         often = [
             ("grpc.keepalive_time_ms", 50),
             ("grpc.keepalive_timeout_ms", 30_000),
@@ -160,10 +147,7 @@ class TestTheirPings:
             await ask(connected)
 
     @pytest.mark.go
-    async def test_of_grpcgo_server(
-        self, pings: Pings, transport: Transport, certificate: bool, short_tmp: Path
-    ) -> None:
-        meeting = wire(transport, short_tmp, certificate=certificate)
+    async def test_of_grpcgo_server(self, pings: Pings, meeting: Wire) -> None:
         async with (
             grpcgo_server(meeting, "-keepalive=1s") as running,
             our_client(meeting, running.target) as connected,
@@ -173,10 +157,7 @@ class TestTheirPings:
 
     @pytest.mark.go
     @pytest.mark.long
-    async def test_of_grpcgo_client(
-        self, pings: Pings, transport: Transport, certificate: bool, short_tmp: Path
-    ) -> None:
-        meeting = wire(transport, short_tmp, certificate=certificate)
+    async def test_of_grpcgo_client(self, pings: Pings, meeting: Wire) -> None:
         async with (
             our_server(meeting) as running,
             grpcgo_client(meeting, running.target, "-keepalive=10s") as connected,
