@@ -417,8 +417,9 @@ async def test_no_debouncing_is_no_busy_loop(
 ) -> None:
     world = World(tmp_path, file_deadline=10.0, clock=FakeClock(auto=True), debounce=0.0)
     reads = counted(monkeypatch)
-    with pytest.raises(FileSecretFailed):
-        await world.load(world.root)
+    async with asyncio.timeout(20):
+        with pytest.raises(FileSecretFailed):
+            await world.load(world.root)
     assert len(reads) < 20
 
 
