@@ -11,8 +11,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ async def sidecar(
         token = directory / "var/run/secrets/tokens/istio-token"
         token.parent.mkdir(parents=True)
         token.write_text("a.token.of-a-test")
-        with Programs(directory / "logs") as programs:
+        with _no_orphans(directory), Programs(directory / "logs") as programs:
             made = Sidecar(directory, ads, programs)
             ads.resources[types.CLUSTER] = {
                 name: each
@@ -146,3 +146,18 @@ async def sidecar(
                 "out": listener("out", made.outbound, "remote", inbound=False),
             }
             yield made
+
+
+@contextmanager
+def _no_orphans(directory: Path) -> Iterator[None]:
+    """An agent that was killed cannot end its Envoy: whatever still runs in ``directory`` is killed behind it."""
+    import psutil
+
+    try:
+        yield
+    finally:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.cwd() == str(directory.resolve()):
+                    process.kill()
+                    process.wait(30)
