@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,6 +53,11 @@ NEEDS = (
         "atheris",
         "the atheris wheel (Linux on x86_64, Python 3.11 to 3.13)",
         lambda: find_spec("atheris") is not None,
+    ),
+    Need(
+        "faketime",
+        "the Debian package faketime",
+        lambda: bool(glob("/usr/lib/*/faketime/libfaketimeMT.so.1")),
     ),
     Need("browser", "the Debian package chromium", lambda: shutil.which("chromium") is not None),
 )
