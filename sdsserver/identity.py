@@ -3,7 +3,7 @@
 
 We make and trust only our own directory in the parent: ours, 0700, files 0600, written whole or not at
 all. What is stored counts only while unexpired and for the same SPIFFE id; key and chain are one file,
-so they can never be of two issues. Source: DESIGN 4.3, issue "secrets" 5.
+so they can never be of two issues. Source: DESIGN 4.3.
 """
 
 from __future__ import annotations
