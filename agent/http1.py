@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import h11
 
 from mesh.errors import MeshError
+from mesh.sockets import lingering
 
 if TYPE_CHECKING:
     import ssl
@@ -308,11 +308,6 @@ async def _connect(target: Target, via: Via) -> Line:
 
         line.http2 = Session(line.reader, line.writer)
     return line
-
-
-def lingering(seconds: int) -> bytes:
-    """The value of SO_LINGER: closing waits so long until the other side has heard of it."""
-    return struct.pack("ii", 1, seconds)
 
 
 def _agreed(writer: asyncio.StreamWriter) -> str:

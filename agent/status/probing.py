@@ -16,10 +16,11 @@ from collections.abc import AsyncIterator
 from urllib.parse import urljoin, urlsplit
 
 from agent import http1
-from agent.http1 import Headers, Keeper, RequestFailed, Target, Via, lingering
+from agent.http1 import Headers, Keeper, RequestFailed, Target, Via
 from agent.status.options import CallOptions
 from agent.status.probers import Exec, GrpcCheck, HttpGet, TcpSocket
 from mesh.errors import MeshError
+from mesh.sockets import lingering
 from wire.h2.grpc import RpcError
 from wire.h2io import connect
 

@@ -45,7 +45,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 def test_inputs_follow_the_settings() -> None:
-    config = merge(environment="configPath: ./work/proxy\nproxyAdminPort: 15500\n")
+    config = merge(environment="configPath: ./run/proxy\nproxyAdminPort: 15500\n")
     node = assemble(
         id="sidecar~10.0.0.1~a.ns~ns.svc.cluster.local",
         env={"POD_NAMESPACE": "ns", "ISTIO_METAJSON_LABELS": '{"istio-locality": "r.z.s"}'},
@@ -59,8 +59,8 @@ def test_inputs_follow_the_settings() -> None:
         instance_ips=["10.0.0.1", "10.0.0.2", "10.0.0.1"],
         workload_socket_file="other",
     )
-    assert inputs.output == "./work/proxy/envoy-rev.json"
-    assert inputs.sockets.xds == "./work/proxy/XDS"
+    assert inputs.output == "./run/proxy/envoy-rev.json"
+    assert inputs.sockets.xds == "./run/proxy/XDS"
     assert inputs.sockets.workload == "./var/run/secrets/workload-spiffe-uds/other"
     assert inputs.instance_ips == ("10.0.0.1", "10.0.0.2")
     assert (inputs.region, inputs.zone, inputs.sub_zone) == ("r", "z", "s")

@@ -6,9 +6,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import struct
 
 from mesh.errors import UpstreamUnavailable
+from mesh.sockets import lingering
 from wire.h2.connection import Side
 from wire.h2.grpc import Code, Metadata, RpcError, Status
 from wire.h2.limits import DEFAULT_LIMITS, Limits
@@ -41,7 +41,7 @@ async def connect(
         async with asyncio.timeout(timeout):
             sock = await _open_socket(where, source)
             if linger:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, linger))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering(linger))
             name = server_name or where.host
             if tls is not None:
                 sock = await _secure(sock, tls, name)
